@@ -1,0 +1,79 @@
+/** The log's seams: what intake writes to, what readers read from, and the disk below. */
+
+/** A batch that is being filled. It is one ArrayBuffer of its own, untouched between close and sync. */
+export interface OpenBatch {
+  readonly bytes: Uint8Array
+  /** Records go here; moved only by `commit`. */
+  readonly position: number
+  readonly end: number
+}
+
+/** What a commit waits for: one object a batch, shared by all requests in it. */
+export interface CommittedBatch {
+  /** Offset of the batch's first record. */
+  readonly firstOffset: number
+}
+
+export type LogState = 'writable' | 'full' | 'failed' | 'closed'
+
+export interface Log {
+  readonly state: LogState
+  /** Offset that the next record gets. */
+  readonly nextOffset: number
+  /** Offset behind the last record that is on stable storage; readers never pass it. */
+  readonly durableOffset: number
+  /**
+   * The open batch with room for at least `bytes` more, or undefined when there is none until a sync ends
+   * (then wait for `roomFreed`, first in, first out). Throws LogUnavailable when the log is not writable.
+   */
+  open(bytes: number): OpenBatch | undefined
+  roomFreed(): Promise<void>
+  /**
+   * Takes over the records that the caller wrote from the open batch's position up to `end`. Resolves when they
+   * are on stable storage; rejects with LogUnavailable when they are not: then none of them will ever be read.
+   * The caller's first record is at `committed.firstOffset + index`, where index is what `pending` was before the call.
+   */
+  commit(end: number, records: number): Promise<CommittedBatch>
+  /** Records in the open batch. */
+  readonly pending: number
+  close(): Promise<void>
+}
+
+/** A record as a reader sees it; the views are valid until the next one is asked for. */
+export interface LogRecord {
+  readonly offset: number
+  /** Index into KINDS. */
+  readonly kind: number
+  readonly flags: number
+  readonly keyHash: number
+  readonly tokenLength: number
+  readonly key: Uint8Array
+  readonly value: Uint8Array
+  /** When its batch was written, ms since 1970. */
+  readonly writtenMs: number
+}
+
+/** The file system as the log uses it; injected, so that tests can make it fail, fill up and forget. */
+export interface Disk {
+  open(path: string, flags: 'r' | 'r+' | 'wx+'): Promise<DiskFile>
+  mkdir(path: string): Promise<void>
+  readdir(path: string): Promise<string[]>
+  rename(from: string, to: string): Promise<void>
+  unlink(path: string): Promise<void>
+  /** Makes creations, renames and removals in this directory durable. */
+  syncDirectory(path: string): Promise<void>
+  /** Bytes free for us on the file system that holds `path`. */
+  freeBytes(path: string): Promise<number>
+}
+
+export interface DiskFile {
+  /** Writes all of `bytes` at `position` or rejects. */
+  write(bytes: Uint8Array, position: number): Promise<void>
+  /** Reads up to `bytes.length` bytes; the number read, 0 at the end. */
+  read(bytes: Uint8Array, position: number): Promise<number>
+  /** fdatasync. */
+  sync(): Promise<void>
+  truncate(length: number): Promise<void>
+  size(): Promise<number>
+  close(): Promise<void>
+}
