@@ -1,0 +1,105 @@
+/**
+ * Configuration: flags > environment > file > default, checked, as one frozen object.
+ *
+ * What can be set is declared in config/schema.ts. This is the only part of the program that reads process.env.
+ */
+import { UsageError } from './errors.js'
+import { checkSettings } from './config/check.js'
+import { fileKey, KEYS, SETTINGS, settingOf, type Key, type Settings } from './config/schema.js'
+import { fromEnvironment, fromFile, type Environment, type Raw, type RawSettings } from './config/sources.js'
+import { readTokensFile, type TokenEntry } from './config/tokens.js'
+
+export type { Aliases, TrustedProxies } from './config/networks.js'
+export type { Environment } from './config/sources.js'
+export type { ServiceAccount, TokenEntry } from './config/tokens.js'
+export type { Key as ConfigKey, Settings } from './config/schema.js'
+
+/** Everything that can be set. Sizes in bytes, times in milliseconds, undefined where the text says "by default". */
+export interface Config extends Settings {
+  /** Contents of the tokens file; undefined without one. In `open` mode only its credentials count. */
+  readonly tokens: readonly TokenEntry[] | undefined
+}
+
+export interface LoadedConfig {
+  readonly config: Config
+  /** Settings that are not at their default: where each value comes from. */
+  readonly sources: ReadonlyMap<Key, Raw>
+  /** For people, not fatal. */
+  readonly warnings: readonly string[]
+}
+
+/** Flags by key, as text; `config` names the file. */
+export type Flags = Readonly<Partial<Record<Key | 'config', string>>>
+
+/**
+ * Puts the sources together.
+ *
+ * @param only settings that the caller needs; others are neither read nor checked, so that a wrong --tokens-file does
+ *   not keep `tail` from printing. They have their default values.
+ * @throws UsageError for anything that is wrong.
+ */
+export function loadConfig(
+  flags: Flags = {},
+  env: Environment = process.env,
+  only: readonly Key[] = KEYS,
+): LoadedConfig {
+  const path = flags.config ?? (env['SLUICEGATE_CONFIG'] || undefined)
+  const environment = fromEnvironment(env)
+  const file: RawSettings = path === undefined ? new Map<Key, Raw>() : fromFile(path)
+  const sources = new Map<Key, Raw>()
+  const values: Record<string, unknown> = {}
+  for (const key of KEYS) {
+    const found = only.includes(key)
+      ? (flagValue(flags, key) ?? environment.raw.get(key) ?? file.get(key))
+      : undefined
+    if (found !== undefined) sources.set(key, found)
+    values[key] = found === undefined ? settingOf(key).default : parsed(key, found)
+  }
+  const settings = values as unknown as Settings
+  const warnings = only === KEYS ? [...environment.warnings, ...checkSettings(settings)] : []
+  const tokens = settings.tokensFile === undefined ? undefined : readTokensFile(settings.tokensFile)
+  refuseTooManyTokens(settings, tokens)
+  return { config: Object.freeze({ ...settings, tokens }), sources, warnings }
+}
+
+/** The defaults with some values replaced, checked but read from nowhere: for tests and for embedding. */
+export function configWith(values: Partial<Config> = {}): Config {
+  const defaults = Object.fromEntries(KEYS.map((key) => [key, SETTINGS[key].default])) as unknown as Settings
+  const config = { ...defaults, tokens: undefined, ...values }
+  checkSettings(config)
+  return Object.freeze(config)
+}
+
+function flagValue(flags: Flags, key: Key): Raw | undefined {
+  const value = flags[key]
+  return value === undefined
+    ? undefined
+    : { value, origin: `--${fileKey(key).replaceAll('_', '-')}`, from: 'flag' }
+}
+
+function parsed(key: Key, raw: Raw): unknown {
+  const { kind, secret } = settingOf(key)
+  try {
+    return raw.from === 'file' ? kind.fromJson(raw.value) : kind.parse(String(raw.value))
+  } catch (cause) {
+    const given = secret === true ? 'the value given' : JSON.stringify(raw.value)
+    throw new UsageError(`${raw.origin} must be ${(cause as Error).message}; it is ${given}`, { cause })
+  }
+}
+
+function refuseTooManyTokens(settings: Settings, tokens: readonly TokenEntry[] | undefined): void {
+  const { tokensMax } = settings
+  if (tokens !== undefined && tokens.length > tokensMax - 2) {
+    throw new UsageError(
+      `--tokens-max (${tokensMax}) is too small for the ${tokens.length} tokens of the tokens file`,
+    )
+  }
+}
+
+/** The configuration in force as JSON that --config takes; secrets are masked. */
+export function printConfig(config: Config): string {
+  const shown = KEYS.filter((key) => config[key] !== undefined).map((key) => {
+    return [fileKey(key), settingOf(key).secret === true ? '***' : config[key]]
+  })
+  return JSON.stringify(Object.fromEntries(shown), null, 2)
+}

@@ -1,0 +1,65 @@
+/** Checks between settings: each message names both values and what to change. */
+import { UsageError } from '../errors.js'
+import { showBytes } from './kinds.js'
+import { flagName, type Key, type Settings } from './schema.js'
+
+type Check = (settings: Settings) => string | undefined
+
+const flag = (key: Key): string => `--${flagName(key)}`
+const size = (key: Key, settings: Settings): string => `${flag(key)} (${showBytes(Number(settings[key]))})`
+
+const ERRORS: readonly Check[] = [
+  (s) =>
+    s.port !== 0 && s.port === s.opsPort && s.host === s.opsHost
+      ? `--port and --ops-port are both ${s.port}: give the ops listener a port of its own`
+      : undefined,
+  (s) =>
+    s.auth === 'tokens' && s.tokensFile === undefined
+      ? '--auth tokens needs --tokens-file FILE, the list of tokens to take'
+      : undefined,
+  (s) =>
+    s.batchBytesMax < s.bodyLimitBytes
+      ? `${size('batchBytesMax', s)} must be at least ${size('bodyLimitBytes', s)}, or full bodies never fit`
+      : undefined,
+  (s) =>
+    s.logMaxBytes !== undefined && s.logMaxBytes < 2 * s.logSegmentBytes
+      ? `${size('logMaxBytes', s)} must hold two segments of ${size('logSegmentBytes', s)}`
+      : undefined,
+  (s) =>
+    s.logMaxBytes !== undefined && s.logMaxBytes < 2 * s.batchBytesMax
+      ? `${size('logMaxBytes', s)} must hold two batches of ${size('batchBytesMax', s)}`
+      : undefined,
+  (s) =>
+    s.logMaxBytes !== undefined && (s.rejectBytesMax ?? 0) > s.logMaxBytes
+      ? `${size('rejectBytesMax', s)} must not be more than ${size('logMaxBytes', s)}`
+      : undefined,
+  (s) =>
+    s.memoryInflightBytes < s.bodyLimitBytes + 2 * s.batchBytesMax
+      ? `${size('memoryInflightBytes', s)} must hold one body (${size('bodyLimitBytes', s)}) and two ` +
+        `batches (${size('batchBytesMax', s)} each)`
+      : undefined,
+]
+
+const WARNINGS: readonly Check[] = [
+  (s) =>
+    s.auth === 'open' && s.tokensFile !== undefined
+      ? '--tokens-file gives credentials for /import, but with --auth open any token is taken'
+      : undefined,
+  (s) =>
+    s.keepAliveTimeoutMs < 75_000
+      ? '--keep-alive-timeout-ms below 75 s: load balancers and SDKs keep connections that long and do not ' +
+        'repeat a POST on one that has just closed'
+      : undefined,
+  (s) =>
+    /^(0\.0\.0\.0|::)$/.test(s.opsHost)
+      ? '--ops-host takes connections from everywhere: its answers are meant for operators alone'
+      : undefined,
+]
+
+/** @throws UsageError with the first contradiction. */
+export function checkSettings(settings: Settings): string[] {
+  const say = (check: Check): string | undefined => check(settings)
+  const error = ERRORS.map(say).find((message) => message !== undefined)
+  if (error !== undefined) throw new UsageError(error)
+  return WARNINGS.map(say).filter((message) => message !== undefined)
+}
