@@ -15,7 +15,7 @@ export type RawSettings = ReadonlyMap<Key, Raw>
 export type Environment = Readonly<Record<string, string | undefined>>
 
 /** Names under our prefix that are not settings. */
-const OTHER_ENV = new Set(['SLUICEGATE_CONFIG', 'SLUICEGATE_TEST_REQUIRE'])
+const OTHER_NAME = /^SLUICEGATE_(CONFIG$|TEST_)/
 /**
  * Kubernetes gives every container variables about each service of its namespace; a service called `sluicegate`
  * or `sluicegate-ops` makes ones that look like ours.
@@ -47,7 +47,7 @@ function unknownNames(env: Environment): string[] {
   const known = KEYS.map(envName)
   return Object.entries(env)
     .filter(([name, value]) => name.startsWith('SLUICEGATE_') && !isKubernetes(name, value ?? ''))
-    .filter(([name]) => !known.includes(name) && !OTHER_ENV.has(name))
+    .filter(([name]) => !known.includes(name) && !OTHER_NAME.test(name))
     .map(([name]) => `environment: ${name} is not a setting${suggest(name, known)}`)
 }
 
