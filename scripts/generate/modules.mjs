@@ -11,12 +11,12 @@ export async function loadSources(root, paths) {
   const present = paths.filter((path) => existsSync(join(root, 'src', path)))
   rmSync(out, { recursive: true, force: true })
   const flags = ['--ignoreConfig', '--noCheck', '--skipLibCheck', '--types', 'node', '--target', 'es2023']
+  flags.push('--module', 'nodenext', '--rootDir', join(root, 'src'), '--outDir', out)
   execFileSync(
     process.execPath,
     [
       join(root, 'node_modules/typescript/bin/tsc'),
       ...flags,
-      ...['--module', 'nodenext', '--rootDir', join(root, 'src'), '--outDir', out],
       ...present.map((path) => join(root, 'src', path)),
     ],
     { stdio: ['ignore', 'inherit', 'inherit'] },
