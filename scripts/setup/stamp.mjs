@@ -7,7 +7,7 @@ import { join } from 'node:path'
 /** Digest of files and folders (recursive), names included; what is missing counts as such. */
 export function digest(root, paths, extra = '') {
   const hash = createHash('sha256').update(extra)
-  for (const path of paths.flatMap((path) => filesBelow(root, path))) {
+  for (const path of paths.flatMap((one) => filesBelow(root, one))) {
     hash.update(`\0${path}\0`).update(readFileSync(join(root, path)))
   }
   return hash.digest('hex')
@@ -18,7 +18,7 @@ function filesBelow(root, path) {
   if (stats === undefined) return []
   if (!stats.isDirectory()) return [path]
   return readdirSync(join(root, path))
-    .sort()
+    .toSorted()
     .filter((name) => name !== 'target' && name !== 'node_modules' && !name.endsWith('.node'))
     .flatMap((name) => filesBelow(root, `${path}/${name}`))
 }

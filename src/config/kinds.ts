@@ -120,7 +120,7 @@ function quantity(
 
 export function showBytes(value: number): string {
   const [unit, size] = Object.entries({ TiB: 2 ** 40, GiB: 2 ** 30, MiB: 2 ** 20, KiB: 2 ** 10 }).find(
-    ([, bytes]) => value >= bytes,
+    ([, least]) => value >= least,
   ) ?? ['B', 1]
   return `${trimmed(value / size)} ${unit}`
 }
