@@ -1,0 +1,229 @@
+/**
+ * The native decoder behind the seam: memory that was pinned once, one call a request, numbers back. A request that the
+ * native module panics on, or that does not fit the pinned memory, is decoded by the reference decoder (promise P3).
+ */
+import { KINDS } from '../record.js'
+import { packageVersion } from '../version.js'
+import {
+  type DecodedBatch,
+  type Decoder,
+  type DecodeRequest,
+  type DecoderOptions,
+  Header,
+  HEADER_INTS,
+  Param,
+  type RequestContext,
+  type Room,
+  Row,
+  ROW_INTS,
+  Status,
+  type TokenTable,
+} from './decoder.js'
+import { RECORD_HEADER_BYTES } from '../record.js'
+import { createReferenceDecoder } from './reference/decoder.js'
+import { createTable, TableView } from './table.js'
+
+/** Query, request id and the context's JSON texts, back to back. Heads of requests are at most 80 KiB. */
+const INPUT_BYTES = 256 * 1024
+/** Beyond the payload the native decoder may write whole words. */
+const SCRATCH_BYTES_MORE = 64
+
+/** What the addon makes: the hot function and the token table. */
+export interface NativeHandle {
+  decode(body: Uint8Array, batch: Uint8Array): number
+  internToken(token: string): number
+  /** -1 for none. */
+  findToken(token: string): number
+  tokenName(id: number): string | null
+  tokenCount(): number
+}
+
+/** The addon's exports. */
+export interface NativeAddon {
+  createDecoder(
+    table: Uint8Array,
+    input: Uint8Array,
+    scratch: Uint8Array,
+    options: NativeOptions,
+  ): NativeHandle
+  layout(): Record<string, number>
+  version(): string
+}
+
+export interface NativeOptions {
+  recordsMax: number
+  recordBytesMax: number
+  outputBytesMax: number
+  storeIp: number
+  dropLate: boolean
+  tokensAllowed?: string[]
+  tokensMax: number
+}
+
+/** Methods that Node has and its types do not; they skip the argument checks of `write`. */
+interface QuickBuffer extends Buffer {
+  latin1Write(text: string, offset: number): number
+  utf8Write(text: string, offset: number): number
+}
+
+const specifier: string = '#native'
+/** The addon, or why it cannot be loaded. */
+const addonOrError: NativeAddon | Error = await import(specifier).then(
+  (loaded: NativeAddon) => loaded,
+  (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+)
+
+/** Every constant that both sides must agree on, by the name that the addon's `layout` uses. */
+export function expectedLayout(): Record<string, number> {
+  const layout: Record<string, number> = { HEADER_INTS, ROW_INTS, RECORD_HEADER_BYTES }
+  for (const [group, constants] of Object.entries({ Header, Row, Param, Status })) {
+    for (const [name, value] of Object.entries(constants)) layout[`${group}.${name}`] = value
+  }
+  return layout
+}
+
+/** Throws when the addon was built from other sources than these. */
+export function checkCompatible(addon: NativeAddon): void {
+  if (addon.version() !== packageVersion()) {
+    throw new Error(`the native decoder is of version ${addon.version()}, not ${packageVersion()}`)
+  }
+  const actual = addon.layout()
+  for (const [name, value] of Object.entries(expectedLayout())) {
+    if (actual[name] !== value)
+      throw new Error(`the native decoder has ${name} = ${actual[name]}, not ${value}`)
+  }
+}
+
+class NativeTokens implements TokenTable {
+  constructor(private readonly handle: NativeHandle) {}
+
+  get size(): number {
+    return this.handle.tokenCount()
+  }
+  intern(token: string): number {
+    return this.handle.internToken(token)
+  }
+  find(token: string): number | undefined {
+    const id = this.handle.findToken(token)
+    return id < 0 ? undefined : id
+  }
+  name(id: number): string | undefined {
+    return this.handle.tokenName(id) ?? undefined
+  }
+}
+
+function nativeOptions(options: DecoderOptions): NativeOptions {
+  const { recordsMax, recordBytesMax, outputBytesMax, storeIp, dropLate, tokensAllowed, tokensMax } = options
+  const common = { recordsMax, recordBytesMax, outputBytesMax, storeIp, dropLate, tokensMax }
+  return tokensAllowed ? { ...common, tokensAllowed: [...tokensAllowed] } : common
+}
+
+export class NativeDecoder implements Decoder {
+  readonly name = 'native'
+  readonly tokens: TokenTable
+  panics = 0
+
+  private readonly table: Int32Array
+  private readonly receivedMs: Float64Array
+  private readonly input = Buffer.allocUnsafeSlow(INPUT_BYTES) as QuickBuffer
+  private readonly view: TableView
+  private readonly hot: NativeHandle['decode']
+  private reference: Decoder | undefined
+
+  // What stands in the input behind the request id, and where: connections repeat it.
+  private lastContext: RequestContext | undefined
+  private tailStart = 0
+  private tailEnd = 0
+
+  constructor(
+    private readonly options: DecoderOptions,
+    addon: NativeAddon,
+  ) {
+    this.table = createTable(options.recordsMax)
+    this.receivedMs = new Float64Array(this.table.buffer, 0, 1)
+    const scratch = Buffer.allocUnsafeSlow(options.payloadBytesMax + SCRATCH_BYTES_MORE)
+    const tableBytes = new Uint8Array(this.table.buffer)
+    const handle = addon.createDecoder(tableBytes, this.input, scratch, nativeOptions(options))
+    this.hot = handle.decode
+    this.tokens = new NativeTokens(handle)
+    this.view = new TableView(this.table, options)
+    this.view.scratch = scratch
+  }
+
+  decode(request: DecodeRequest, context: RequestContext, room: Room): DecodedBatch {
+    const { body } = request
+    if (!this.fits(request, context)) return this.byReference(request, context, room)
+    const { table, view } = this
+    this.receivedMs[0] = context.receivedMs
+    table[Header.endpoint] = KINDS.indexOf(request.endpoint)
+    table[Header.content] = request.content
+    table[Header.switches] = context.replayed ? 1 : 0
+    table[Header.roomPosition] = room.position
+    table[Header.roomEnd] = room.end
+    this.writeInput(request.query, context)
+    view.body = body
+    view.room = room
+    if (this.hot(body, room.bytes) !== Status.panicked) return view
+    this.panics++
+    return this.byReference(request, context, room)
+  }
+
+  private fits({ body, query }: DecodeRequest, context: RequestContext): boolean {
+    const { peer, requestId, projectId, authToken } = context
+    const tail = peer.ipJson.length + peer.uaJson.length + (projectId?.length ?? 4) * 2 + authToken.length
+    const bytes = query.length + requestId.length + 3 * tail + 16
+    const { payloadBytesMax } = this.options
+    return bytes <= INPUT_BYTES && body.length <= payloadBytesMax && query.length <= payloadBytesMax
+  }
+
+  /** Query and request id are new each time, what follows is written only when it changes or moves. */
+  private writeInput(query: string, context: RequestContext): void {
+    const { table, input, lastContext } = this
+    const start = query.length + context.requestId.length
+    table[Header.queryLength] = query.length
+    table[Header.requestIdLength] = context.requestId.length
+    const same =
+      lastContext !== undefined &&
+      lastContext.peer === context.peer &&
+      lastContext.projectId === context.projectId &&
+      lastContext.authToken === context.authToken
+    // The tail first: a longer query would be written over where it stood.
+    if (!same) this.writeTail(start, context)
+    else if (start !== this.tailStart) this.moveTail(start)
+    input.latin1Write(query + context.requestId, 0)
+  }
+
+  private writeTail(start: number, context: RequestContext): void {
+    const { table, input } = this
+    const { peer, projectId, authToken } = context
+    const ip = input.utf8Write(peer.ipJson, start)
+    const ua = input.utf8Write(peer.uaJson, start + ip)
+    const project = input.utf8Write(projectId === null ? 'null' : JSON.stringify(projectId), start + ip + ua)
+    const auth = authToken === '' ? 0 : input.utf8Write(authToken, start + ip + ua + project)
+    table[Header.ipJsonLength] = ip
+    table[Header.uaJsonLength] = ua
+    table[Header.projectIdJsonLength] = project
+    table[Header.authTokenLength] = auth
+    this.tailStart = start
+    this.tailEnd = start + ip + ua + project + auth
+    this.lastContext = context
+  }
+
+  private moveTail(start: number): void {
+    this.input.copyWithin(start, this.tailStart, this.tailEnd)
+    this.tailEnd += start - this.tailStart
+    this.tailStart = start
+  }
+
+  private byReference(request: DecodeRequest, context: RequestContext, room: Room): DecodedBatch {
+    this.reference ??= createReferenceDecoder(this.options, this.tokens)
+    return this.reference.decode(request, context, room)
+  }
+}
+
+/** The native decoder; throws when the addon is missing, does not load or was built from other sources. */
+export function createNativeDecoder(options: DecoderOptions): Decoder {
+  if (addonOrError instanceof Error) throw addonOrError
+  checkCompatible(addonOrError)
+  return new NativeDecoder(options, addonOrError)
+}
