@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, describe, expect, it } from 'vitest'
+import { afterAll, describe, expect, expectTypeOf, it } from 'vitest'
 import { configWith, loadConfig, printConfig, type Environment, type Flags } from '../src/config.js'
 import { editDistance, suggest } from '../src/config/suggest.js'
 import { fileKey, flagName, envName, KEYS, settingOf } from '../src/config/schema.js'
@@ -68,6 +68,12 @@ describe('precedence: flags > environment > file > default', () => {
       return false
     }
   }
+
+  it('is typed as narrowly as the kinds are', () => {
+    expectTypeOf(configWith().storeIp).toEqualTypeOf<'unless-refused' | 'always' | 'never'>()
+    expectTypeOf(configWith().logMaxBytes).toEqualTypeOf<number | undefined>()
+    expectTypeOf(configWith().port).toEqualTypeOf<number>()
+  })
 
   it('gives one frozen object', () => {
     expect(Object.isFrozen(loadConfig({}, {}).config)).toBe(true)

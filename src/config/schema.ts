@@ -27,7 +27,10 @@ export interface Setting<T> {
   readonly secret?: true
 }
 
-const setting = <T>(declaration: Setting<T>): Setting<T> => declaration
+/** What a setting holds is what its kind reads; the default must fit. */
+const setting = <T>(
+  declaration: Omit<Setting<T>, 'default'> & { readonly default: NoInfer<T> },
+): Setting<T> => declaration
 
 /** A setting that may be left out: its value is then undefined. */
 const optional = <T>(
