@@ -1,0 +1,89 @@
+/** Writing to stdout fast and politely: in large pieces, waiting for the reader, quiet when it goes away. */
+import type { Writable } from 'node:stream'
+
+/** The reader of our output has gone (`| head`): not a failure. */
+export class OutputClosed extends Error {}
+
+const PIECE_BYTES = 256 * 1024
+
+/** Collects bytes and writes them in large pieces. */
+export class Output {
+  private piece = Buffer.allocUnsafe(PIECE_BYTES)
+  private used = 0
+  private writing: Promise<void> = Promise.resolve()
+  private failure: Error | undefined
+
+  constructor(private readonly stream: Writable) {
+    stream.on('error', (error: NodeJS.ErrnoException) => {
+      this.failure = error.code === 'EPIPE' ? new OutputClosed() : error
+    })
+  }
+
+  /** Bytes collected that are not handed to the stream yet. */
+  get pending(): number {
+    return this.used
+  }
+
+  /** A place for `length` bytes at the end of the piece; to be filled before anything else is called. */
+  async room(length: number): Promise<Buffer> {
+    if (this.used + length > this.piece.length) await this.flush()
+    if (length > this.piece.length) this.piece = Buffer.allocUnsafe(length)
+    const place = this.piece.subarray(this.used, this.used + length)
+    this.used += length
+    return place
+  }
+
+  async text(text: string): Promise<void> {
+    const place = await this.room(Buffer.byteLength(text))
+    place.write(text)
+  }
+
+  /** Resolves when everything so far is with the operating system. @throws OutputClosed when nobody reads any more */
+  async flush(): Promise<void> {
+    if (this.used > 0) {
+      const bytes = this.piece.subarray(0, this.used)
+      this.piece = Buffer.allocUnsafe(PIECE_BYTES)
+      this.used = 0
+      this.writing = this.writing.then(
+        () => new Promise((resolve) => this.stream.write(bytes, () => resolve())),
+      )
+    }
+    await this.writing
+    if (this.failure !== undefined) throw this.failure
+  }
+}
+
+/** One line on a terminal that is written over while long work goes on; nothing in a pipe. */
+export class Progress {
+  private shownAtMs = -Infinity
+
+  constructor(
+    private readonly stream: Writable & { isTTY?: boolean },
+    private readonly nowMs: () => number,
+  ) {}
+
+  show(text: () => string): void {
+    if (this.stream.isTTY !== true || this.nowMs() - this.shownAtMs < 200) return
+    this.shownAtMs = this.nowMs()
+    this.stream.write(`\r\x1b[K${text()}`)
+  }
+
+  end(): void {
+    if (this.shownAtMs !== -Infinity) this.stream.write('\r\x1b[K')
+  }
+}
+
+/** Columns as wide as their widest cell; numbers to the right. */
+export function table(header: readonly string[], rows: readonly (readonly string[])[]): string {
+  const widths = header.map((name, column) =>
+    Math.max(name.length, ...rows.map((row) => row[column]!.length)),
+  )
+  const line = (row: readonly string[]): string =>
+    row
+      .map((cell, column) =>
+        /^[\d.,]+$/.test(cell) ? cell.padStart(widths[column]!) : cell.padEnd(widths[column]!),
+      )
+      .join('  ')
+      .trimEnd()
+  return [header, ...rows].map((row) => `${line(row)}\n`).join('')
+}
