@@ -1,0 +1,142 @@
+//! The native decoder for Node: a translation table between `src/decode/native.ts` and `sluicegate-core`.
+//!
+//! The one hot function, `decode`, is made by hand (see [`hot`]); everything else uses napi's macros.
+
+mod hot;
+mod pinned;
+
+use std::cell::RefCell;
+use std::hash::{BuildHasher, RandomState};
+use std::rc::Rc;
+
+use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, ToNapiValue, Uint8Array, Unknown};
+use napi::{Env, Error, Result};
+use napi_derive::napi;
+use sluicegate_core::{Decoder, Options, SCRATCH_BYTES_MORE, StoreIp, batch};
+
+use hot::State;
+use pinned::Pinned;
+
+/// What is fixed for a decoder's life; see `DecoderOptions` in `src/decode/decoder.ts`.
+#[napi(object)]
+pub struct NativeOptions {
+    /// Records a request may hold.
+    pub records_max: f64,
+    /// Bytes of one record's text.
+    pub record_bytes_max: f64,
+    /// Bytes of records that one request may make.
+    pub output_bytes_max: f64,
+    /// Index into `StoreIp`.
+    pub store_ip: u32,
+    /// Events older than five days are ignored instead of flagged.
+    pub drop_late: bool,
+    /// The tokens of the tokens file; left out in open mode.
+    pub tokens_allowed: Option<Vec<String>>,
+    /// Token ids handed out before further tokens share id 0.
+    pub tokens_max: f64,
+    /// For tests alone: a body that holds these bytes makes the decoder panic.
+    pub panic_on: Option<Uint8Array>,
+}
+
+/// Positions and lengths are 32-bit integers in the table.
+fn size(value: f64) -> usize {
+    value.clamp(0.0, f64::from(i32::MAX)) as usize
+}
+
+fn core_options(options: NativeOptions) -> Result<Options> {
+    let store_ip = StoreIp::from_int(options.store_ip);
+    let tokens_allowed = options.tokens_allowed;
+    Ok(Options {
+        records_max: size(options.records_max),
+        record_bytes_max: size(options.record_bytes_max),
+        output_bytes_max: size(options.output_bytes_max),
+        store_ip: store_ip.ok_or_else(|| Error::from_reason("storeIp is not one of StoreIp"))?,
+        drop_late: options.drop_late,
+        tokens_allowed: tokens_allowed.map(|tokens| tokens.into_iter().map(String::into_bytes).collect()),
+        tokens_max: size(options.tokens_max),
+        hash_seed: RandomState::new().hash_one(0),
+        panic_on: options.panic_on.map(|marker| marker.to_vec()),
+    })
+}
+
+/// A decoder over memory that the caller keeps for it alone: the table (memory of an `Int32Array`), the input and the
+/// scratch buffer. None of it may be transferred to another thread.
+///
+/// # Errors
+///
+/// Memory that is too small, not aligned or not apart; options that mean nothing.
+#[napi(
+    ts_return_type = "{ decode(body: Uint8Array, batch: Uint8Array): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }"
+)]
+pub fn create_decoder<'env>(
+    env: &'env Env,
+    #[napi(ts_arg_type = "Uint8Array")] table: Unknown<'env>,
+    #[napi(ts_arg_type = "Uint8Array")] input: Unknown<'env>,
+    #[napi(ts_arg_type = "Uint8Array")] scratch: Unknown<'env>,
+    options: NativeOptions,
+) -> Result<Object<'env>> {
+    let decoder = Decoder::new(core_options(options)?);
+    let table = Pinned::new(env, table, decoder.table_ints() * size_of::<i32>())?;
+    let input = Pinned::new(env, input, 0)?;
+    let scratch = Pinned::new(env, scratch, SCRATCH_BYTES_MORE)?;
+    let state = Rc::new(State::new(RefCell::new(decoder), table, input, scratch)?);
+    let mut handle = Object::new(env)?;
+    handle.set_named_property("decode", hot::create_function(env, Rc::clone(&state))?)?;
+    add(*env, &mut handle, "internToken", &state, |decoder, arguments| {
+        let token: String = arguments.get(0)?;
+        Ok(decoder.tokens.intern(token.as_bytes()))
+    })?;
+    add(*env, &mut handle, "findToken", &state, |decoder, arguments| {
+        let token: String = arguments.get(0)?;
+        Ok(decoder.tokens.find(token.as_bytes()).map_or(-1, i64::from))
+    })?;
+    add(*env, &mut handle, "tokenName", &state, |decoder, arguments| {
+        let id: u32 = arguments.get(0)?;
+        Ok(decoder.tokens.name(id).map(|token| String::from_utf8_lossy(token).into_owned()))
+    })?;
+    add(*env, &mut handle, "tokenCount", &state, |decoder, _| Ok(decoder.tokens.count() as u32))?;
+    Ok(handle)
+}
+
+/// Adds one of the functions that are not hot.
+fn add<R: ToNapiValue + 'static>(
+    env: Env,
+    handle: &mut Object,
+    name: &str,
+    state: &Rc<State>,
+    body: fn(&mut Decoder, FunctionCallContext) -> Result<R>,
+) -> Result<()> {
+    let state = Rc::clone(state);
+    let function = env.create_function_from_closure::<(), R, _>(name, move |arguments| {
+        body(&mut state.decoder.borrow_mut(), arguments)
+    })?;
+    handle.set_named_property(name, function)
+}
+
+/// Every number that both sides must agree on, by its dotted name.
+///
+/// # Errors
+///
+/// Only those of the engine.
+#[napi(ts_return_type = "Record<string, number>")]
+pub fn layout(env: &Env) -> Result<Object<'_>> {
+    let mut layout = Object::new(env)?;
+    for (name, value) in batch::layout() {
+        layout.set(name, value as u32)?;
+    }
+    Ok(layout)
+}
+
+/// The package's version.
+#[napi]
+#[must_use]
+pub fn version() -> &'static str {
+    env!("CARGO_PKG_VERSION")
+}
+
+/// CRC-32C of `bytes`; `seed` is the checksum of what stands before them.
+#[napi(js_name = "crc32c")]
+#[must_use]
+pub fn crc32c(bytes: &[u8], seed: Option<u32>) -> u32 {
+    sluicegate_core::crc32c::crc32c(bytes, seed.unwrap_or(0))
+}

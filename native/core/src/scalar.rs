@@ -1,0 +1,115 @@
+//! Searches and base64 without vector instructions: what `simd.rs` is measured and checked against, and what runs where
+//! there is no vector code for the processor. Eight bytes at a time where that pays.
+
+const ONES: u64 = 0x0101_0101_0101_0101;
+const HIGHS: u64 = 0x8080_8080_8080_8080;
+
+/// Marks bytes that are equal to `byte`: exact up to the first mark.
+fn equal(word: u64, byte: u8) -> u64 {
+    let difference = word ^ (ONES * u64::from(byte));
+    difference.wrapping_sub(ONES) & !difference & HIGHS
+}
+
+/// Marks bytes below 20 (hex): exact up to the first mark.
+fn control(word: u64) -> u64 {
+    word.wrapping_sub(ONES * 0x20) & !word & HIGHS
+}
+
+/// Index of the first byte at or behind `at` that `marks` marks, else the text's length.
+fn find(text: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> usize {
+    while let Some(chunk) = text.get(at..at + 8) {
+        let found = marks(u64::from_le_bytes(chunk.try_into().expect("eight bytes")));
+        if found != 0 {
+            return at + found.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    // A byte that no search looks for fills the word up.
+    let mut last = [b'A'; 8];
+    last[..rest.len()].copy_from_slice(rest);
+    let found = marks(u64::from_le_bytes(last));
+    if found == 0 { text.len() } else { at + found.trailing_zeros() as usize / 8 }
+}
+
+/// The first quote, backslash, control character or byte from 80 (hex) on.
+pub fn find_special(text: &[u8], at: usize) -> usize {
+    find(text, at, |word| equal(word, b'"') | equal(word, b'\\') | control(word) | word & HIGHS)
+}
+
+/// The first quote, backslash or control character.
+pub fn find_stop(text: &[u8], at: usize) -> usize {
+    find(text, at, |word| equal(word, b'"') | equal(word, b'\\') | control(word))
+}
+
+/// The first of two bytes.
+pub fn find_either(text: &[u8], at: usize, one: u8, other: u8) -> usize {
+    find(text, at, |word| equal(word, one) | equal(word, other))
+}
+
+/// The first byte outside `A-Za-z0-9+/`.
+pub fn alphabet_end(text: &[u8], at: usize) -> usize {
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().position(|&byte| sextet(byte) > 63).unwrap_or(rest.len())
+}
+
+/// What a character of base64 stands for; 64 for others.
+pub const fn sextet(byte: u8) -> u8 {
+    SEXTETS[byte as usize]
+}
+
+const SEXTETS: [u8; 256] = {
+    let alphabet = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    let mut table = [64; 256];
+    let mut value = 0;
+    while value < 64 {
+        table[alphabet[value] as usize] = value as u8;
+        value += 1;
+    }
+    table
+};
+
+/// Decodes whole groups of four characters from `from` to `to` in place; the first `done` characters (a multiple of
+/// four) are decoded already. Returns the bytes decoded in all.
+pub fn decode_groups(buffer: &mut [u8], done: usize, characters: usize) -> usize {
+    let mut to = done / 4 * 3;
+    let mut from = done;
+    while from + 4 <= characters {
+        let group = [0, 1, 2, 3].map(|index| u32::from(sextet(buffer[from + index])));
+        let bits = group[0] << 18 | group[1] << 12 | group[2] << 6 | group[3];
+        buffer[to..to + 3].copy_from_slice(&bits.to_be_bytes()[1..]);
+        to += 3;
+        from += 4;
+    }
+    to
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn searches_agree_with_a_byte_by_byte_look_at_every_position() {
+        for special in 0..=255_u8 {
+            for length in [1, 7, 8, 9, 17, 33] {
+                for place in 0..length {
+                    let mut text = vec![b'x'; length];
+                    text[place] = special;
+                    let expect = |wanted: bool| if wanted { place } else { length };
+                    let stop = special < 0x20 || special == b'"' || special == b'\\';
+                    assert_eq!(find_stop(&text, 0), expect(stop), "{special} at {place} of {length}");
+                    assert_eq!(find_special(&text, 0), expect(stop || special >= 0x80));
+                    assert_eq!(find_either(&text, 0, b'%', b'+'), expect(special == b'%' || special == b'+'));
+                    let letter = special.is_ascii_alphanumeric() || special == b'+' || special == b'/';
+                    assert_eq!(alphabet_end(&text, 0), expect(!letter));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn a_search_from_behind_the_end_finds_the_end() {
+        assert_eq!(find_stop(b"abc", 3), 3);
+        assert_eq!(find_special(b"", 0), 0);
+    }
+}
