@@ -14,6 +14,10 @@ export interface CommittedBatch {
   readonly firstOffset: number
 }
 
+/**
+ * `full`: there is no space and nothing may be removed; comes back by itself. `failed`: the disk refuses; tried again
+ * with back-off. Both answer 503.
+ */
 export type LogState = 'writable' | 'full' | 'failed' | 'closed'
 
 export interface Log {
@@ -22,21 +26,57 @@ export interface Log {
   readonly nextOffset: number
   /** Offset behind the last record that is on stable storage; readers never pass it. */
   readonly durableOffset: number
+  /** Called whenever there may be room again: a batch has left, or the log is writable again or not at all. */
+  onRoom: () => void
   /**
-   * The open batch with room for at least `bytes` more, or undefined when there is none until a sync ends
-   * (then wait for `roomFreed`, first in, first out). Throws LogUnavailable when the log is not writable.
+   * The open batch with room for at least `bytes` more, or undefined when there is none until a sync ends (then wait
+   * for `onRoom`). Throws LogUnavailable when the log is not writable or `bytes` is more than a batch can hold.
    */
   open(bytes: number): OpenBatch | undefined
-  roomFreed(): Promise<void>
   /**
-   * Takes over the records that the caller wrote from the open batch's position up to `end`. Resolves when they
-   * are on stable storage; rejects with LogUnavailable when they are not: then none of them will ever be read.
-   * The caller's first record is at `committed.firstOffset + index`, where index is what `pending` was before the call.
+   * Takes over the records that the caller wrote from the open batch's position up to `end`. Resolves when they are on
+   * stable storage; rejects with LogUnavailable when they are not: then none of them will ever be read.
    */
   commit(end: number, records: number): Promise<CommittedBatch>
-  /** Records in the open batch. */
-  readonly pending: number
+  /** What /status shows. */
+  status(): LogStatus
   close(): Promise<void>
+}
+
+/** Bytes that recovery set aside, and what it skipped (promise P9); since this process started. */
+export interface Damage {
+  /** Of a batch that the end of the last run cut off: never acknowledged. */
+  readonly tornBytes: number
+  readonly quarantinedBatches: number
+  readonly quarantinedBytes: number
+}
+
+export interface LogStatus {
+  readonly state: LogState
+  /** Why it is not writable, in a sentence; '' when it is. */
+  readonly reason: string
+  /** 32 hexadecimal digits. */
+  readonly writerId: string
+  readonly epoch: number
+  readonly firstOffset: number
+  readonly nextOffset: number
+  readonly durableOffset: number
+  /** On disk, what is preallocated included. */
+  readonly bytes: number
+  readonly bytesMax: number
+  /** Bytes of records and frames written since the start. */
+  readonly bytesWritten: number
+  readonly segments: number
+  readonly damage: Damage
+  /** Batches written and synced since the start, and records in them. */
+  readonly batches: number
+  readonly records: number
+  /** Segments given up after a failed write or sync. */
+  readonly failovers: number
+  /** Records that went with segments removed to make room (`drop-oldest`) or by age. */
+  readonly dropped: number
+  /** Times the writer took a new id because a cursor was ahead of the log. */
+  readonly newIds: number
 }
 
 /** A record as a reader sees it; the views are valid until the next one is asked for. */

@@ -1,0 +1,32 @@
+/** Request ids: sortable by time and unique across processes, in the alphabet and length of a ULID. */
+const ALPHABET = '0123456789ABCDEFGHJKMNPQRSTVWXYZ'
+const TIME_CHARS = 10
+const PROCESS_CHARS = 8
+const COUNT_CHARS = 8
+
+function base32(value: number, chars: number): string {
+  let text = ''
+  for (let left = value; text.length < chars; left = Math.floor(left / 32)) text = ALPHABET[left % 32]! + text
+  return text
+}
+
+export class RequestIds {
+  private readonly process: string
+  private timeMs = -1
+  private prefix = ''
+  private count = 0
+
+  /** @param random at least 8 random bytes: what tells this process from others */
+  constructor(random: Uint8Array) {
+    this.process = Array.from(random.subarray(0, PROCESS_CHARS), (byte) => ALPHABET[byte % 32]).join('')
+  }
+
+  /** 26 characters: 10 of time, 8 of this process, 8 that count. */
+  next(nowMs: number): string {
+    if (nowMs !== this.timeMs) {
+      this.timeMs = nowMs
+      this.prefix = base32(nowMs, TIME_CHARS) + this.process
+    }
+    return this.prefix + base32(this.count++, COUNT_CHARS)
+  }
+}
