@@ -1,0 +1,205 @@
+/** What every `Disk` must do, the real one and the simulated one. */
+import { join } from 'node:path'
+import { beforeEach, describe, expect, it } from 'vitest'
+import type { Disk, DiskFile } from '../../src/log/types.js'
+
+const bytes = (value: string) => Buffer.from(value)
+
+async function content(file: DiskFile): Promise<string> {
+  const room = Buffer.alloc((await file.size()) + 10)
+  return room.toString('latin1', 0, await file.read(room, 0))
+}
+
+/** `make` answers a disk and an existing, empty directory on it. */
+export function diskCases(name: string, make: () => { disk: Disk; directory: string }): void {
+  describe(`disk: ${name}`, () => {
+    let disk: Disk
+    let directory: string
+    let path: string
+    beforeEach(() => {
+      ;({ disk, directory } = make())
+      path = join(directory, 'file')
+    })
+
+    it('reads what was written, anywhere in the file', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(bytes('world'), 6)
+      await file.write(bytes('hello '), 0)
+      expect(await content(file)).toBe('hello world')
+      const part = Buffer.alloc(3)
+      expect(await file.read(part, 4)).toBe(3)
+      expect(part.toString()).toBe('o w')
+      await file.close()
+    })
+
+    it('reads less at the end, and nothing behind it', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(bytes('abc'), 0)
+      expect(await file.read(Buffer.alloc(10), 1)).toBe(2)
+      expect(await file.read(Buffer.alloc(10), 3)).toBe(0)
+      expect(await file.read(Buffer.alloc(10), 1000)).toBe(0)
+      expect(await file.read(Buffer.alloc(0), 0)).toBe(0)
+      await file.close()
+    })
+
+    it('fills a gap with zeros', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(bytes('x'), 3)
+      expect(await content(file)).toBe('\0\0\0x')
+      await file.close()
+    })
+
+    it('writes views and nothing for no bytes', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(new Uint8Array(bytes('abcdef').buffer.slice(0), 0, 0), 5)
+      expect(await file.size()).toBe(0)
+      await file.write(Uint8Array.from([1, 2, 3, 4, 5]).subarray(1, 4), 0)
+      expect(await content(file)).toBe('\x02\x03\x04')
+      await file.close()
+    })
+
+    it('cuts and lengthens; what was cut off does not come back', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(bytes('abcdef'), 0)
+      await file.truncate(2)
+      expect(await file.size()).toBe(2)
+      await file.truncate(4)
+      expect(await content(file)).toBe('ab\0\0')
+      await file.close()
+    })
+
+    it('syncs files and directories', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(bytes('abc'), 0)
+      await expect(file.sync()).resolves.toBeUndefined()
+      await expect(disk.syncDirectory(directory)).resolves.toBeUndefined()
+      await expect(disk.syncDirectory(join(directory, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' })
+      await file.close()
+    })
+
+    it('makes a new file only where none is', async () => {
+      const made = await Promise.allSettled([1, 2, 3].map(() => disk.open(path, 'wx+')))
+      expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
+      expect(made.find(({ status }) => status === 'rejected')).toMatchObject({ reason: { code: 'EEXIST' } })
+      for (const one of made) if (one.status === 'fulfilled') await one.value.close()
+    })
+
+    it('opens an existing file only where one is', async () => {
+      await expect(disk.open(path, 'r')).rejects.toMatchObject({ code: 'ENOENT', path })
+      await expect(disk.open(path, 'r+')).rejects.toMatchObject({ code: 'ENOENT', path })
+      await expect(disk.open(join(path, 'below'), 'wx+')).rejects.toMatchObject({ code: 'ENOENT' })
+      await expect(disk.open(directory, 'r+')).rejects.toMatchObject({ code: 'EISDIR' })
+    })
+
+    it('r+ changes and keeps the rest; r changes nothing', async () => {
+      await write(disk, path, 'abcdef')
+      const both = await disk.open(path, 'r+')
+      await both.write(bytes('XY'), 2)
+      expect(await content(both)).toBe('abXYef')
+      await both.close()
+      const reading = await disk.open(path, 'r')
+      await expect(reading.write(bytes('no'), 0)).rejects.toMatchObject({ code: 'EBADF', path })
+      await expect(reading.truncate(0)).rejects.toMatchObject({ path })
+      expect(await content(reading)).toBe('abXYef')
+      await reading.close()
+    })
+
+    it('two handles see one file', async () => {
+      const writing = await disk.open(path, 'wx+')
+      const reading = await disk.open(path, 'r')
+      await writing.write(bytes('abc'), 0)
+      expect(await content(reading)).toBe('abc')
+      await writing.close()
+      await reading.close()
+    })
+
+    it('refuses everything on a closed file', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.close()
+      const late = [file.write(bytes('a'), 0), file.read(bytes('a'), 0), file.sync(), file.truncate(0)]
+      for (const call of [...late, file.size(), file.close()]) {
+        await expect(call).rejects.toMatchObject({ code: 'EBADF', path })
+      }
+    })
+
+    it('close waits for what is running', async () => {
+      const file = await disk.open(path, 'wx+')
+      const written = [0, 1, 2, 3].map((at) => file.write(bytes('abcd'.slice(at, at + 1)), at))
+      await file.close()
+      await Promise.all(written)
+      const again = await disk.open(path, 'r')
+      expect(await content(again)).toBe('abcd')
+      await again.close()
+    })
+
+    it('makes directories with their parents, and again without complaint', async () => {
+      const deep = join(directory, 'a', 'b', 'c')
+      await disk.mkdir(deep)
+      await disk.mkdir(deep)
+      expect(await disk.readdir(join(directory, 'a', 'b'))).toEqual(['c'])
+      await write(disk, path, '')
+      await expect(disk.mkdir(path)).rejects.toMatchObject({ code: 'EEXIST' })
+      await expect(disk.mkdir(join(path, 'below'))).rejects.toMatchObject({ code: 'ENOTDIR' })
+    })
+
+    it('lists names', async () => {
+      for (const one of ['b', 'a', '.c']) await write(disk, join(directory, one), one)
+      expect((await disk.readdir(directory)).toSorted()).toEqual(['.c', 'a', 'b'])
+      await expect(disk.readdir(join(directory, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' })
+      await expect(disk.readdir(join(directory, 'a'))).rejects.toMatchObject({ code: 'ENOTDIR' })
+    })
+
+    it('renames, over an existing file too, and open handles follow', async () => {
+      const [from, to] = [join(directory, 'from'), join(directory, 'to')]
+      await write(disk, to, 'old')
+      const file = await disk.open(from, 'wx+')
+      await disk.rename(from, to)
+      await file.write(bytes('new'), 0)
+      await file.close()
+      expect(await disk.readdir(directory)).toEqual(['to'])
+      expect(await text(disk, to)).toBe('new')
+      await expect(disk.rename(from, to)).rejects.toMatchObject({ code: 'ENOENT' })
+      await disk.rename(to, to)
+      expect(await text(disk, to)).toBe('new')
+    })
+
+    it('renames into another directory, and directories', async () => {
+      const [one, two] = [join(directory, 'one'), join(directory, 'two')]
+      await disk.mkdir(one)
+      await disk.mkdir(join(two, 'full'))
+      await write(disk, path, 'abc')
+      await disk.rename(path, join(one, 'file'))
+      await expect(disk.rename(join(one, 'file'), two)).rejects.toMatchObject({ code: 'EISDIR' })
+      await expect(disk.rename(one, two)).rejects.toMatchObject({ code: 'ENOTEMPTY' })
+      await disk.rename(one, join(directory, 'three'))
+      expect(await text(disk, join(directory, 'three', 'file'))).toBe('abc')
+    })
+
+    it('removes a name; an open handle keeps the file', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(bytes('abc'), 0)
+      await disk.unlink(path)
+      expect(await disk.readdir(directory)).toEqual([])
+      expect(await content(file)).toBe('abc')
+      await file.close()
+      await expect(disk.unlink(path)).rejects.toMatchObject({ code: 'ENOENT' })
+      await expect(disk.unlink(directory)).rejects.toThrow(/EISDIR|EPERM/)
+    })
+
+    it('tells the free bytes', async () => {
+      expect(await disk.freeBytes(directory)).toBeGreaterThan(0)
+      await expect(disk.freeBytes(join(directory, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' })
+    })
+  })
+}
+
+export async function write(disk: Disk, path: string, value: string): Promise<void> {
+  const file = await disk.open(path, 'wx+')
+  await file.write(bytes(value), 0)
+  await file.close()
+}
+
+export async function text(disk: Disk, path: string): Promise<string> {
+  const file = await disk.open(path, 'r')
+  return content(file).finally(() => file.close())
+}

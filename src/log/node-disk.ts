@@ -1,0 +1,154 @@
+/**
+ * The real file system. The log writes and syncs through raw descriptors: one promise a call, none a step, since these
+ * two calls stand between every request and its answer.
+ */
+import * as fs from 'node:fs'
+import type { Disk, DiskFile } from './types.js'
+
+/** Events are other people's data: nobody outside the group reads them. The umask may take more away. */
+const FILE_MODE = 0o640
+const DIRECTORY_MODE = 0o750
+/** What opening or syncing a directory answers on Windows, where directories need no sync. */
+const NO_DIRECTORY_SYNC = ['EISDIR', 'EPERM']
+
+export const nodeDisk: Disk = {
+  open(path, flags) {
+    return new Promise((resolve, reject) => {
+      fs.open(path, flags, FILE_MODE, (error, fd) =>
+        error ? reject(error) : resolve(new NodeFile(fd, path)),
+      )
+    })
+  },
+  async mkdir(path) {
+    await fs.promises.mkdir(path, { recursive: true, mode: DIRECTORY_MODE })
+  },
+  readdir(path) {
+    return fs.promises.readdir(path)
+  },
+  rename(from, to) {
+    return fs.promises.rename(from, to)
+  },
+  unlink(path) {
+    return fs.promises.unlink(path)
+  },
+  async syncDirectory(path) {
+    try {
+      const directory = await fs.promises.open(path, 'r')
+      await directory.sync().finally(() => directory.close())
+    } catch (error) {
+      const { code = '' } = error as NodeJS.ErrnoException
+      if (process.platform !== 'win32' || !NO_DIRECTORY_SYNC.includes(code)) throw error
+    }
+  },
+  async freeBytes(path) {
+    const { bavail, bsize } = await fs.promises.statfs(path)
+    return bavail * bsize
+  },
+}
+
+/**
+ * A raw descriptor is only a number, which the kernel hands out again as soon as it is closed. So `close` waits for
+ * what is running, and what comes later is refused: a late write must never land in another file.
+ */
+class NodeFile implements DiskFile {
+  private running = 0
+  private closing = false
+  private onIdle: (() => void) | undefined
+
+  constructor(
+    private readonly fd: number,
+    private readonly path: string,
+  ) {}
+
+  write(bytes: Uint8Array, position: number): Promise<void> {
+    return this.run<void>('write', (resolve, reject) => {
+      let done = 0
+      const step = (error: NodeJS.ErrnoException | null, written: number) => {
+        if (error) return reject(error)
+        done += written
+        if (done === bytes.length) return resolve()
+        // Written nothing, and no error: going on could turn for ever.
+        if (written === 0) return reject(errno('EIO', 'nothing was written', 'write'))
+        fs.write(this.fd, bytes, done, bytes.length - done, position + done, step)
+      }
+      if (bytes.length === 0) return resolve()
+      fs.write(this.fd, bytes, 0, bytes.length, position, step)
+    })
+  }
+
+  /** Fewer bytes than asked for means the end of the file: a read that the kernel cuts short goes on. */
+  read(bytes: Uint8Array, position: number): Promise<number> {
+    return this.run<number>('read', (resolve, reject) => {
+      let done = 0
+      const step = (error: NodeJS.ErrnoException | null, read: number) => {
+        if (error) return reject(error)
+        done += read
+        if (read === 0 || done === bytes.length) return resolve(done)
+        fs.read(this.fd, bytes, done, bytes.length - done, position + done, step)
+      }
+      fs.read(this.fd, bytes, 0, bytes.length, position, step)
+    })
+  }
+
+  sync(): Promise<void> {
+    return this.run<void>('fdatasync', (resolve, reject) => {
+      fs.fdatasync(this.fd, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  truncate(length: number): Promise<void> {
+    return this.run<void>('ftruncate', (resolve, reject) => {
+      fs.ftruncate(this.fd, length, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  size(): Promise<number> {
+    return this.run<number>('fstat', (resolve, reject) => {
+      fs.fstat(this.fd, (error, stats) => (error ? reject(error) : resolve(stats.size)))
+    })
+  }
+
+  async close(): Promise<void> {
+    if (this.closing) throw this.named(errno('EBADF', 'the file is closed', 'close'))
+    this.closing = true
+    if (this.running > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
+    await new Promise<void>((resolve, reject) => {
+      fs.close(this.fd, (error) => (error ? reject(this.named(error)) : resolve()))
+    })
+  }
+
+  private run<T>(
+    syscall: string,
+    work: (resolve: (value: T) => void, reject: (error: NodeJS.ErrnoException) => void) => void,
+  ): Promise<T> {
+    return new Promise((resolve, reject) => {
+      if (this.closing) return reject(this.named(errno('EBADF', 'the file is closed', syscall)))
+      this.running++
+      work(
+        (value) => {
+          this.ended()
+          resolve(value)
+        },
+        (error) => {
+          this.ended()
+          reject(this.named(error))
+        },
+      )
+    })
+  }
+
+  private ended(): void {
+    this.running--
+    if (this.running === 0) this.onIdle?.()
+  }
+
+  /** Calls on a descriptor fail without saying which file it was. */
+  private named(error: NodeJS.ErrnoException): NodeJS.ErrnoException {
+    error.message += ` '${this.path}'`
+    return Object.assign(error, { path: this.path })
+  }
+}
+
+function errno(code: string, text: string, syscall: string): NodeJS.ErrnoException {
+  return Object.assign(new Error(`${code}: ${text}, ${syscall}`), { code, syscall })
+}
