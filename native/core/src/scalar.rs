@@ -47,12 +47,6 @@ pub fn find_either(text: &[u8], at: usize, one: u8, other: u8) -> usize {
     find(text, at, |word| equal(word, one) | equal(word, other))
 }
 
-/// The first byte outside `A-Za-z0-9+/`.
-pub fn alphabet_end(text: &[u8], at: usize) -> usize {
-    let rest = text.get(at..).unwrap_or_default();
-    at + rest.iter().position(|&byte| sextet(byte) > 63).unwrap_or(rest.len())
-}
-
 /// What a character of base64 stands for; 64 for others.
 pub const fn sextet(byte: u8) -> u8 {
     SEXTETS[byte as usize]
@@ -69,19 +63,34 @@ const SEXTETS: [u8; 256] = {
     table
 };
 
-/// Decodes whole groups of four characters from `from` to `to` in place; the first `done` characters (a multiple of
-/// four) are decoded already. Returns the bytes decoded in all.
-pub fn decode_groups(buffer: &mut [u8], done: usize, characters: usize) -> usize {
-    let mut to = done / 4 * 3;
-    let mut from = done;
-    while from + 4 <= characters {
-        let group = [0, 1, 2, 3].map(|index| u32::from(sextet(buffer[from + index])));
-        let bits = group[0] << 18 | group[1] << 12 | group[2] << 6 | group[3];
-        buffer[to..to + 3].copy_from_slice(&bits.to_be_bytes()[1..]);
-        to += 3;
-        from += 4;
+/// Decodes groups of four characters of `source[from..]` to `target[to..]`, up to the first group that is not whole or
+/// holds anything outside the alphabet, or that the target has no room for. Returns the indices behind both.
+pub fn decode_base64(source: &[u8], mut from: usize, target: &mut [u8], mut to: usize) -> (usize, usize) {
+    while let (Some(group), Some(bytes)) = (source.get(from..from + 4), target.get_mut(to..to + 3)) {
+        let sextets = [group[0], group[1], group[2], group[3]].map(sextet);
+        if sextets.iter().any(|&value| value > 63) {
+            break;
+        }
+        bytes.copy_from_slice(&join(sextets));
+        (from, to) = (from + 4, to + 3);
     }
-    to
+    (from, to)
+}
+
+/// Decodes `characters` characters of the alphabet, a multiple of four, in place; returns the bytes decoded.
+pub fn decode_groups(buffer: &mut [u8], characters: usize) -> usize {
+    for group in 0..characters / 4 {
+        let (from, to) = (group * 4, group * 3);
+        let bytes = join([0, 1, 2, 3].map(|index| sextet(buffer[from + index])));
+        buffer[to..to + 3].copy_from_slice(&bytes);
+    }
+    characters / 4 * 3
+}
+
+#[inline(always)]
+fn join(sextets: [u8; 4]) -> [u8; 3] {
+    let [one, two, three, four] = sextets;
+    [one << 2 | two >> 4, two << 4 | three >> 2, three << 6 | four]
 }
 
 #[cfg(test)]
@@ -100,8 +109,6 @@ mod tests {
                     assert_eq!(find_stop(&text, 0), expect(stop), "{special} at {place} of {length}");
                     assert_eq!(find_special(&text, 0), expect(stop || special >= 0x80));
                     assert_eq!(find_either(&text, 0, b'%', b'+'), expect(special == b'%' || special == b'+'));
-                    let letter = special.is_ascii_alphanumeric() || special == b'+' || special == b'/';
-                    assert_eq!(alphabet_end(&text, 0), expect(!letter));
                 }
             }
         }

@@ -1,7 +1,7 @@
 //! Base64 as clients send it, with every repair of docs/DECODING.md 2.
 
 use super::percent;
-use crate::scalar::sextet;
+use crate::scalar::{decode_groups, sextet};
 use crate::simd;
 
 /// Decodes a candidate `raw`, as it stands in body, form or query, into the start of `target`: percent-decoding (if
@@ -9,36 +9,56 @@ use crate::simd;
 ///
 /// `target` is at least as long as `raw`.
 pub fn decode_quickly(raw: &[u8], escaped: bool, target: &mut [u8]) -> Option<usize> {
-    let characters = gather(raw, escaped, target)?;
-    (characters > 0 && characters % 4 != 1).then(|| finish(target, characters))
+    let (mut from, mut to) = (0, 0);
+    // A plus at either end may be a blank that has to be trimmed (in a form it is a space): the long way.
+    if !raw.first().is_some_and(|&byte| byte.is_ascii_alphanumeric() || byte == b'/') {
+        return None;
+    }
+    loop {
+        let start = from;
+        (from, to) = simd::decode_base64(raw, from, target, to);
+        let mut group = Group { last: if from > start { raw[from - 1] } else { b'A' }, ..Group::default() };
+        from = group.fill(raw, from, escaped)?;
+        let length = group.characters.saturating_sub(1);
+        target[to..to + length].copy_from_slice(&group.bits.to_be_bytes()[1..=length]);
+        to += length;
+        if from == raw.len() {
+            return (group.characters != 1 && group.last != b'+' && to > 0).then_some(to);
+        }
+    }
 }
 
-/// Copies the alphabet's characters together. A plus at either end may be a blank that has to be trimmed: the long way.
-fn gather(raw: &[u8], escaped: bool, target: &mut [u8]) -> Option<usize> {
-    let (mut from, mut to) = (0, 0);
-    while from < raw.len() {
-        // In a form a plus is a space, which the repair turns back.
-        let end = simd::alphabet_end(raw, from);
-        let run = &raw[from..end];
-        target[to..to + run.len()].copy_from_slice(run);
-        to += run.len();
-        if end == raw.len() {
-            break;
+/// Four characters with what disturbs the quick loop among them.
+#[derive(Default)]
+struct Group {
+    /// Six bits a character, from bit 23 on.
+    bits: u32,
+    characters: usize,
+    /// The last character seen.
+    last: u8,
+}
+
+impl Group {
+    /// Takes characters from `raw[from..]` until there are four or the text ends; returns the index behind them.
+    fn fill(&mut self, raw: &[u8], mut from: usize, escaped: bool) -> Option<usize> {
+        while self.characters < 4 && from < raw.len() {
+            let (byte, length) = read_byte(&raw[from..], escaped);
+            from += length;
+            match byte {
+                b'\r' | b'\n' | b'\t' => continue,
+                b'=' if only_padding(&raw[from..], escaped) => return Some(raw.len()),
+                _ => {}
+            }
+            let sextet = u32::from(repaired(byte));
+            if sextet > 63 {
+                return None;
+            }
+            self.bits |= sextet << (18 - 6 * self.characters);
+            self.characters += 1;
+            self.last = if sextet == 62 { b'+' } else { byte };
         }
-        let (byte, length) = read_byte(&raw[end..], escaped);
-        from = end + length;
-        target[to] = match byte {
-            b'\r' | b'\n' | b'\t' => continue,
-            b'=' if only_padding(&raw[from..], escaped) => break,
-            b' ' | b'-' => b'+',
-            b'_' => b'/',
-            _ if sextet(byte) < 64 => byte,
-            _ => return None,
-        };
-        to += 1;
+        Some(from)
     }
-    let is_plus = |character: Option<&u8>| character == Some(&b'+');
-    (!is_plus(target[..to].first()) && !is_plus(target[..to].last())).then_some(to)
 }
 
 /// The first byte of `raw`, which is not empty, and how many bytes it takes.
@@ -107,7 +127,7 @@ fn finish(buffer: &mut [u8], characters: usize) -> usize {
     let whole = characters / 4 * 4;
     let rest =
         [whole, whole + 1, whole + 2].map(|index| if index < characters { sextet(buffer[index]) } else { 0 });
-    let length = simd::decode_base64(buffer, whole);
+    let length = decode_groups(buffer, whole);
     let bytes = [rest[0] << 2 | rest[1] >> 4, rest[1] << 4 | rest[2] >> 2];
     let more = (characters % 4).saturating_sub(1);
     buffer[length..length + more].copy_from_slice(&bytes[..more]);
