@@ -1,0 +1,54 @@
+/** One batch of records on its way to the disk: the memory they are written into, and what its requests wait for. */
+import { FRAME_HEADER_BYTES } from './format.js'
+import type { CommittedBatch, OpenBatch } from './types.js'
+
+export class Batch implements OpenBatch {
+  readonly bytes: Uint8Array
+  position = FRAME_HEADER_BYTES
+  records = 0
+
+  private promise: Promise<CommittedBatch> | undefined
+  private resolve!: (committed: CommittedBatch) => void
+  private reject!: (error: Error) => void
+
+  /** @param bytesMax of records; memory that is never written to costs nothing */
+  constructor(bytesMax: number) {
+    this.bytes = new Uint8Array(FRAME_HEADER_BYTES + bytesMax)
+  }
+
+  get end(): number {
+    return this.bytes.length
+  }
+
+  /** Header and records. */
+  get frame(): Uint8Array {
+    return this.bytes.subarray(0, this.position)
+  }
+
+  /** Takes over records written up to `end`; one promise serves all requests of the batch. */
+  add(end: number, records: number): Promise<CommittedBatch> {
+    this.position = end
+    this.records += records
+    this.promise ??= new Promise((resolve, reject) => {
+      this.resolve = resolve
+      this.reject = reject
+    })
+    return this.promise
+  }
+
+  succeed(committed: CommittedBatch): void {
+    this.resolve(committed)
+    this.clear()
+  }
+
+  fail(error: Error): void {
+    this.reject(error)
+    this.clear()
+  }
+
+  private clear(): void {
+    this.position = FRAME_HEADER_BYTES
+    this.records = 0
+    this.promise = undefined
+  }
+}

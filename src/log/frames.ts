@@ -1,0 +1,125 @@
+/** Goes through the frames of one segment file, for recovery and for readers. */
+import {
+  decodeFrame,
+  type FrameHeader,
+  FRAME_HEADER_BYTES,
+  frameBytes,
+  FRAME_MAGIC,
+  SEGMENT_HEADER_BYTES,
+  viewOf,
+} from './format.js'
+import type { DiskFile } from './types.js'
+
+const WINDOW_BYTES = 1024 * 1024
+
+export interface Frame extends FrameHeader {
+  /** Where it stands in the file. */
+  readonly position: number
+  /** Header and records; valid until the next call. */
+  readonly bytes: Uint8Array
+}
+
+/** What a frame has to satisfy beside its checksum; damage and left-overs do not. */
+export type Belongs = (header: FrameHeader) => boolean
+
+export class FrameReader {
+  private window = new Uint8Array(0)
+  private windowStart = 0
+  private buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES)
+
+  /** @param belongs e.g. the segment's writer id, and offsets that go on */
+  constructor(
+    private readonly file: DiskFile,
+    private readonly belongs: Belongs,
+    /** Where the next frame is looked for. */
+    public position = SEGMENT_HEADER_BYTES,
+  ) {}
+
+  /** The frame that stands at `position`, which moves behind it; undefined when no valid one stands there. */
+  async next(): Promise<Frame | undefined> {
+    const frame = await this.frameAt(this.position)
+    if (frame !== undefined) this.position += frame.bytes.length
+    return frame
+  }
+
+  /** Moves to the next valid frame behind what is not valid here; false (and nowhere) when there is none. */
+  async resync(): Promise<boolean> {
+    for (let at = this.position + 1; ; at++) {
+      const found = await this.findMagic(at)
+      if (found === undefined) return false
+      at = found
+      if ((await this.frameAt(found)) !== undefined) {
+        this.position = found
+        return true
+      }
+    }
+  }
+
+  /** Forgets what was read: a live file has more by now. */
+  refresh(): void {
+    this.window = new Uint8Array(0)
+  }
+
+  /** End of the last byte that is not zero, `position` if there is none behind it. */
+  async endOfData(): Promise<number> {
+    let end = this.position
+    for (let at = this.position; ;) {
+      const bytes = await this.load(at, 1)
+      if (bytes.length === 0) return end
+      const last = lastNonZero(bytes)
+      if (last >= 0) end = at + last + 1
+      at += bytes.length
+    }
+  }
+
+  private async frameAt(position: number): Promise<Frame | undefined> {
+    const head = await this.load(position, FRAME_HEADER_BYTES)
+    const length = frameBytes(head)
+    if (length === undefined) return undefined
+    const bytes = head.length >= length ? head : await this.load(position, length)
+    if (bytes.length < length) return undefined
+    const frame = bytes.subarray(0, length)
+    const header = decodeFrame(frame)
+    return header !== undefined && this.belongs(header) ? { ...header, position, bytes: frame } : undefined
+  }
+
+  private async findMagic(from: number): Promise<number | undefined> {
+    for (let at = from; ;) {
+      const bytes = await this.load(at, FRAME_MAGIC.length)
+      if (bytes.length < FRAME_MAGIC.length) return undefined
+      const found = viewOf(bytes).indexOf(FRAME_MAGIC)
+      if (found >= 0) return at + found
+      // A magic word may lie across the window's end.
+      at += bytes.length - FRAME_MAGIC.length + 1
+    }
+  }
+
+  /** What the file holds from `position` on: at least `bytes` if it has them, more if they are at hand. */
+  private async load(position: number, bytes: number): Promise<Uint8Array> {
+    const at = position - this.windowStart
+    if (at >= 0 && at + bytes <= this.window.length) return this.window.subarray(at)
+    if (bytes > this.buffer.length) this.buffer = Buffer.allocUnsafeSlow(await this.bounded(position, bytes))
+    let filled = 0
+    while (filled < this.buffer.length) {
+      const read = await this.file.read(this.buffer.subarray(filled), position + filled)
+      if (read === 0) break
+      filled += read
+      if (filled >= bytes) break
+    }
+    this.windowStart = position
+    this.window = this.buffer.subarray(0, filled)
+    return this.window
+  }
+
+  /** A damaged length must not make us ask for more memory than the file has bytes. */
+  private async bounded(position: number, bytes: number): Promise<number> {
+    return Math.max(this.buffer.length, Math.min(bytes, (await this.file.size()) - position))
+  }
+}
+
+/** Index of the last byte that is not zero, -1 when all are. */
+function lastNonZero(bytes: Uint8Array): number {
+  let index = bytes.length - 1
+  while (index >= 0 && bytes[index] === 0) index--
+  return index
+}

@@ -1,0 +1,112 @@
+/** Opens a log for writing: directories, recovery, identity, then the segments made ready. */
+import { join } from 'node:path'
+import type { Clock } from '../clock.js'
+import { prepareDirectory } from './directories.js'
+import { Identity } from './identity.js'
+import { SegmentLog, type Say } from './log.js'
+import { recover, type Recovered } from './recovery.js'
+import { Retention } from './retention.js'
+import { SegmentSet } from './segment-set.js'
+import type { Disk } from './types.js'
+
+export interface LogOptions {
+  /** `DIR/<writer>`: the caller owns its lock. */
+  readonly writerDirectory: string
+  readonly name: 'log' | 'rejects'
+  readonly disk: Disk
+  readonly clock: Clock
+  readonly say: Say
+  readonly segmentBytes: number
+  /** Most bytes of records in a batch, and so of one request. */
+  readonly batchBytesMax: number
+  /** Most bytes on disk. undefined: the smaller of 16 GiB and half of what is free. */
+  readonly bytesMax: number | undefined
+  readonly whenFull: 'refuse' | 'drop-oldest'
+  readonly retentionMs: number
+  /** 0: every batch is synced as soon as may be; else at most once in this time. */
+  readonly syncIntervalMs: number
+  readonly cursors: () => Promise<readonly number[]>
+}
+
+const BYTES_MAX_DEFAULT = 16 * 2 ** 30
+
+/**
+ * The log, recovered and ready. A full or failing disk does not keep it from opening once its directory can be read:
+ * it is then `full` or `failed`, and comes back by itself.
+ */
+export async function openLog(options: LogOptions): Promise<SegmentLog> {
+  const { writerDirectory, name, disk, say } = options
+  const directory = join(writerDirectory, name)
+  const quarantine = join(writerDirectory, 'quarantine')
+  await prepareDirectory(writerDirectory, disk)
+  for (const path of [directory, quarantine]) await disk.mkdir(path)
+  await disk.syncDirectory(writerDirectory)
+  const recovered = await recover(directory, quarantine, disk)
+  report(recovered, name, say)
+  const identity = await Identity.load(writerDirectory, disk, recovered.writerId)
+  const ahead = Math.max(0, ...(await options.cursors().catch(() => [])))
+  const isBehind = ahead > recovered.nextOffset
+  if (isBehind) await startAnew(identity, recovered.nextOffset, ahead, say)
+  const segments = await segmentSet(options, recovered, identity, Math.max(ahead, recovered.nextOffset))
+  const log = new SegmentLog(segments, identity, recovered.damage, isBehind ? 1 : 0, options)
+  await log.start()
+  return log
+}
+
+async function segmentSet(
+  options: LogOptions,
+  recovered: Recovered,
+  identity: Identity,
+  nextOffset: number,
+): Promise<SegmentSet> {
+  const { writerDirectory, name, disk, segmentBytes } = options
+  const directory = join(writerDirectory, name)
+  const { segments, end, epoch, writerId } = recovered
+  const kept = segments.map((segment) => ({
+    name: segment.name,
+    firstOffset: segment.firstOffset,
+    createdMs: segment.header?.createdMs ?? 0,
+    bytes: segment.bytes,
+  }))
+  const retention = new Retention({ ...options, directory })
+  const used = kept.reduce((sum, segment) => sum + segment.bytes, 0)
+  const bytesMax =
+    options.bytesMax ?? Math.min(BYTES_MAX_DEFAULT, (used + (await disk.freeBytes(directory))) / 2)
+  const set = new SegmentSet(
+    { directory, disk, identity, segmentBytes, bytesMax, retention },
+    kept,
+    epoch + 1,
+    nextOffset,
+  )
+  const last = segments.at(-1)
+  const sameWriter = writerId !== undefined && Buffer.from(writerId).equals(identity.writerId)
+  if (last !== undefined && end !== undefined && sameWriter && nextOffset === recovered.nextOffset) {
+    await set.resume(last.name, last.firstOffset, end)
+  }
+  return set
+}
+
+/**
+ * A cursor knows offsets that this log does not have: it was wiped or restored. What comes now must not be taken for
+ * what consumers have had, so the writer takes a new id and offsets go on behind the cursor.
+ */
+async function startAnew(identity: Identity, nextOffset: number, ahead: number, say: Say): Promise<void> {
+  await identity.renew()
+  const message =
+    'a cursor is ahead of the log, which was wiped or restored: the log goes on at the cursor, with a new id'
+  say('warn', message, { log_end: nextOffset, cursor: ahead })
+}
+
+function report({ damage }: Recovered, name: string, say: Say): void {
+  const { tornBytes, quarantinedBatches, quarantinedBytes } = damage
+  if (tornBytes > 0) {
+    say(
+      'warn',
+      `${name}: the end was torn by a crash; ${tornBytes} bytes, never acknowledged, were set aside in quarantine/`,
+    )
+  }
+  if (quarantinedBytes > 0) {
+    const what = `${quarantinedBatches} damaged places (${quarantinedBytes} bytes) in the newest segment are skipped`
+    say('error', `${name}: ${what}; records in them are lost`)
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * All segments of a log: the one being written, the spare that comes next, and those before. Decides when the log rolls
+ * to the next segment, gives up one that failed, and keeps all of them under the log's limit.
+ */
+import { join } from 'node:path'
+import { SluicegateError } from '../errors.js'
+import { SEGMENT_HEADER_BYTES } from './format.js'
+import type { Identity } from './identity.js'
+import { type KeptSegment, Retention } from './retention.js'
+import { createSpare, SegmentWriter, ZERO_STEP_BYTES } from './segment.js'
+import type { Disk } from './types.js'
+
+export interface SegmentSetOptions {
+  readonly directory: string
+  readonly disk: Disk
+  readonly identity: Identity
+  /** A batch larger than this gets a segment of its own. */
+  readonly segmentBytes: number
+  /** Most bytes on disk, what is preallocated included. */
+  readonly bytesMax: number
+  readonly retention: Retention
+}
+
+export class SegmentSet {
+  failovers = 0
+  private current: SegmentWriter | undefined
+  private spareBytes = 0
+  /** Where the last given-up segment ends; the next one's header names it. */
+  private previousEnd = 0
+  private readonly stepBytes: number
+
+  constructor(
+    private readonly options: SegmentSetOptions,
+    /** Oldest first; the last one is being written, if one is. */
+    private readonly kept: KeptSegment[],
+    /** Of the writer; every start and every given-up segment raises it. */
+    public epoch: number,
+    /** Offset behind the last record on stable storage. */
+    public durableOffset: number,
+  ) {
+    this.stepBytes = Math.min(ZERO_STEP_BYTES, options.segmentBytes)
+  }
+
+  /** Goes on behind the last whole frame of the newest segment. */
+  async resume(name: string, firstOffset: number, end: number): Promise<void> {
+    const { directory, disk } = this.options
+    this.current = await SegmentWriter.reopen(join(directory, name), name, firstOffset, end, disk)
+  }
+
+  get firstOffset(): number {
+    return this.kept[0]?.firstOffset ?? this.durableOffset
+  }
+  get count(): number {
+    return this.kept.length
+  }
+  get bytesMax(): number {
+    return this.options.bytesMax
+  }
+  get dropped(): number {
+    return this.options.retention.dropped
+  }
+  get bytes(): number {
+    const last = this.current === undefined ? 0 : this.current.zeroedEnd - this.kept.at(-1)!.bytes
+    return this.kept.reduce((sum, segment) => sum + segment.bytes, last + this.spareBytes)
+  }
+
+  /** Nothing has to be done before the next batch. */
+  get ready(): boolean {
+    const { current } = this
+    return current !== undefined && !current.broken && this.spareBytes > 0 && !this.needsZeroes(current)
+  }
+
+  /** Makes everything ready for the next batch. What fails here has cost no record. */
+  async makeReady(nowMs: number): Promise<void> {
+    if (this.current?.broken === true) await this.giveUp(this.current)
+    const current = this.current ?? (await this.startSegment(nowMs))
+    if (this.needsZeroes(current)) {
+      const end = Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes)
+      await this.reserve(end - current.zeroedEnd)
+      await current.zeroTo(end)
+    }
+    await this.ensureSpare()
+  }
+
+  /** The segment that a frame of `bytes` goes into: rolls to the next one when it does not fit. */
+  async segmentFor(bytes: number, nowMs: number): Promise<SegmentWriter> {
+    const { current } = this
+    if (current === undefined || current.broken)
+      throw new SluicegateError('log_failed', 'no segment can be written to')
+    const fits = current.position + bytes <= this.options.segmentBytes
+    const isEmpty = current.position === SEGMENT_HEADER_BYTES
+    const segment = fits || isEmpty ? current : await this.roll(current, nowMs)
+    if (segment.position + bytes > segment.zeroedEnd)
+      await this.reserve(segment.position + bytes - segment.zeroedEnd)
+    return segment
+  }
+
+  async expire(nowMs: number): Promise<void> {
+    await this.options.retention.expire(this.kept, nowMs)
+  }
+
+  async close(): Promise<void> {
+    await this.current?.finish()
+    this.current = undefined
+  }
+
+  private needsZeroes(current: SegmentWriter): boolean {
+    const end = Math.min(this.options.segmentBytes, current.position + this.stepBytes)
+    return current.zeroedEnd < end
+  }
+
+  private async roll(full: SegmentWriter, nowMs: number): Promise<SegmentWriter> {
+    await this.ensureSpare()
+    const next = await this.startSegment(nowMs)
+    await full.finish()
+    return next
+  }
+
+  /** Only once the new segment is on stable storage does it become the current one. */
+  private async startSegment(createdMs: number): Promise<SegmentWriter> {
+    const { directory, disk, identity } = this.options
+    await this.ensureSpare()
+    const { durableOffset: firstOffset, epoch, previousEnd } = this
+    const header = { firstOffset, createdMs, epoch, previousEnd, writerId: identity.writerId }
+    const taken = new Set(this.kept.map((segment) => segment.name))
+    this.spareBytes = 0
+    const next = await SegmentWriter.create(directory, header, taken, disk)
+    this.settleCurrent()
+    this.kept.push({ name: next.name, firstOffset, createdMs, bytes: 0 })
+    this.current = next
+    this.previousEnd = 0
+    return next
+  }
+
+  /** The segment that was current keeps what it has. */
+  private settleCurrent(): void {
+    if (this.current !== undefined) this.kept.at(-1)!.bytes = this.current.position
+  }
+
+  private async ensureSpare(): Promise<void> {
+    if (this.spareBytes > 0) return
+    await this.reserve(this.stepBytes)
+    await createSpare(this.options.directory, this.stepBytes, this.options.disk)
+    this.spareBytes = this.stepBytes
+  }
+
+  /** A failed write or sync is final: nobody knows what the disk holds behind the last sync. */
+  private async giveUp(failed: SegmentWriter): Promise<void> {
+    const { directory, disk } = this.options
+    this.failovers++
+    this.epoch++
+    this.previousEnd = failed.position
+    this.kept.at(-1)!.bytes = failed.zeroedEnd
+    this.current = undefined
+    await failed.abandon()
+    if (failed.position > SEGMENT_HEADER_BYTES) return
+    // It holds nothing; without this a disk that keeps failing would fill up with empty segments.
+    await disk.unlink(join(directory, failed.name)).then(
+      () => this.kept.pop(),
+      () => undefined,
+    )
+  }
+
+  private async reserve(bytes: number): Promise<void> {
+    const { bytesMax, retention } = this.options
+    const missing = this.bytes + bytes - bytesMax
+    if (missing <= 0 || (await retention.makeRoom(this.kept, missing)) >= missing) return
+    throw new SluicegateError(
+      'log_full',
+      `the log has reached its limit of ${bytesMax} bytes and nothing may be removed`,
+    )
+  }
+}

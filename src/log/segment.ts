@@ -1,0 +1,124 @@
+/** The segment being written: one file, appended to, with zeroes written ahead so that a sync has no sizes to record. */
+import { join } from 'node:path'
+import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentName } from './format.js'
+import { SPARE } from './recovery.js'
+import type { Disk, DiskFile } from './types.js'
+
+/** Zeroes are written in steps of this, one step ahead of the records. */
+export const ZERO_STEP_BYTES = 2 * 1024 * 1024
+const ZEROES = new Uint8Array(ZERO_STEP_BYTES)
+
+export class SegmentWriter {
+  /** A write or a sync has failed: what the file holds behind `position` is unknown, and stays so. */
+  broken = false
+
+  private constructor(
+    readonly name: string,
+    readonly firstOffset: number,
+    private readonly file: DiskFile,
+    /** Where the next frame goes; what lies before is on stable storage. */
+    public position: number,
+    /** Allocated and zero from `position` to here. */
+    public zeroedEnd: number,
+  ) {}
+
+  /** Goes on in a segment that recovery has read. */
+  static async reopen(
+    path: string,
+    name: string,
+    firstOffset: number,
+    end: number,
+    disk: Disk,
+  ): Promise<SegmentWriter> {
+    const file = await disk.open(path, 'r+')
+    return new SegmentWriter(name, firstOffset, file, end, Math.max(end, await file.size()))
+  }
+
+  /**
+   * Makes a segment out of the spare file. It can be read under its name only once its header is on stable storage.
+   *
+   * @param taken names in use: a segment that failed before its first record keeps its name
+   */
+  static async create(
+    directory: string,
+    header: SegmentHeader,
+    taken: ReadonlySet<string>,
+    disk: Disk,
+  ): Promise<SegmentWriter> {
+    const plain = segmentName(header.firstOffset)
+    const name = taken.has(plain) ? segmentName(header.firstOffset, header.epoch) : plain
+    const spare = join(directory, SPARE)
+    const file = await disk.open(spare, 'r+')
+    try {
+      await file.write(encodeSegmentHeader(header), 0)
+      await file.sync()
+      await disk.rename(spare, join(directory, name))
+      await disk.syncDirectory(directory)
+      const size = await file.size()
+      return new SegmentWriter(name, header.firstOffset, file, SEGMENT_HEADER_BYTES, size)
+    } catch (error) {
+      await file.close().catch(() => {})
+      throw error
+    }
+  }
+
+  /** Writes a frame behind the last one and syncs it. After an error the segment is broken. */
+  async append(frame: Uint8Array): Promise<void> {
+    try {
+      await this.file.write(frame, this.position)
+      await this.file.sync()
+    } catch (error) {
+      this.broken = true
+      throw error
+    }
+    this.position += frame.length
+    if (this.position > this.zeroedEnd) this.zeroedEnd = this.position
+  }
+
+  /** Writes zeroes up to `end`. What fails here has cost no record. */
+  async zeroTo(end: number): Promise<void> {
+    if (end <= this.zeroedEnd) return
+    await writeZeroes(this.file, this.zeroedEnd, end)
+    try {
+      await this.file.sync()
+    } catch (error) {
+      this.broken = true
+      throw error
+    }
+    this.zeroedEnd = end
+  }
+
+  /** Gives the unused rest back and closes; both may fail without harm. */
+  async finish(): Promise<void> {
+    await this.file.truncate(this.position).catch(() => {})
+    await this.abandon()
+  }
+
+  /** Closes without touching the file again. */
+  async abandon(): Promise<void> {
+    await this.file.close().catch(() => {})
+  }
+}
+
+/** Makes the file that becomes the next segment, with its first step allocated. */
+export async function createSpare(directory: string, bytes: number, disk: Disk): Promise<void> {
+  const path = join(directory, SPARE)
+  await disk.unlink(path).catch(() => {})
+  const file = await disk.open(path, 'wx+')
+  try {
+    await writeZeroes(file, 0, bytes)
+    await file.sync()
+    await disk.syncDirectory(directory)
+  } catch (error) {
+    await disk.unlink(path).catch(() => {})
+    throw error
+  } finally {
+    await file.close().catch(() => {})
+  }
+}
+
+async function writeZeroes(file: DiskFile, from: number, to: number): Promise<void> {
+  for (let at = from; at < to; at += ZEROES.length) {
+    await file.write(ZEROES.subarray(0, Math.min(ZEROES.length, to - at)), at)
+  }
+}
