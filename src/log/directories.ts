@@ -2,36 +2,22 @@
 import { dirname } from 'node:path'
 import type { Disk } from './types.js'
 
-/** Makes `DIR/<writer>` and whatever is missing above it, durably, and makes sure of it when it is there already. */
+/**
+ * Makes `DIR/<writer>` and whatever is missing above it, durably. Directories that are there already are synced too: a
+ * process that ended between making one and syncing it left nothing that could be seen.
+ */
 export async function prepareDirectory(writerDirectory: string, disk: Disk): Promise<void> {
-  await makeDirectory(writerDirectory, disk)
-  await syncUpwards(writerDirectory, disk)
+  await disk.mkdir(writerDirectory)
+  for (let path = writerDirectory; path !== dirname(path); path = dirname(path)) {
+    await syncParent(dirname(path), disk)
+  }
 }
 
-/** Makes a directory and whatever is missing above it, each durably. */
-async function makeDirectory(path: string, disk: Disk): Promise<void> {
-  const exists = await disk.readdir(path).then(
-    () => true,
-    (error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return false
-      throw error
-    },
-  )
-  if (exists) return
-  const parent = dirname(path)
-  if (parent !== path) await makeDirectory(parent, disk)
-  await disk.mkdir(path)
-  await disk.syncDirectory(parent)
-}
-
-/** A process that ended between making a directory and syncing it left nothing that can be seen: sync it again. */
-async function syncUpwards(writerDirectory: string, disk: Disk): Promise<void> {
-  const dataDirectory = dirname(writerDirectory)
-  await disk.syncDirectory(dataDirectory)
+/** A directory that we may not open (above a mount point, say) was not made by us either. */
+async function syncParent(parent: string, disk: Disk): Promise<void> {
   try {
-    await disk.syncDirectory(dirname(dataDirectory))
+    await disk.syncDirectory(parent)
   } catch (error) {
-    // A parent that we may not open (the data directory is a mount point, say) was not made by us either.
     if (!['EACCES', 'EPERM'].includes((error as NodeJS.ErrnoException).code ?? '')) throw error
   }
 }

@@ -108,7 +108,6 @@ export async function createSpare(directory: string, bytes: number, disk: Disk):
   try {
     await writeZeroes(file, 0, bytes)
     await file.sync()
-    await disk.syncDirectory(directory)
   } catch (error) {
     await disk.unlink(path).catch(() => {})
     throw error

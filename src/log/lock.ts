@@ -1,0 +1,1 @@
+export async function askOwner(_d: string): Promise<string|undefined> { return undefined }

@@ -1,0 +1,263 @@
+/**
+ * Reads a log in order, also while it is written: over rolls, given-up segments and retention, skipping what is damaged.
+ * Records are handed out only once they are durable.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { RECORD_HEADER_BYTES } from '../record.js'
+import { type DurableSource, ownersOffset } from './durable.js'
+import { FRAME_HEADER_BYTES, viewOf } from './format.js'
+import { type Frame, FrameReader } from './frames.js'
+import { nodeDisk } from './node-disk.js'
+import { listSegments, type SegmentFile } from './segments.js'
+import type { Disk, DiskFile, LogRecord } from './types.js'
+
+export interface Gap {
+  /** Offsets that are not there: `from` inclusive, `to` exclusive. Removed by retention, or lost to damage. */
+  readonly from: number
+  readonly to: number
+}
+
+export interface DamagedPlace {
+  readonly path: string
+  readonly position: number
+  readonly bytes: number
+}
+
+export interface ReadOptions {
+  /** `DIR/<writer>/log` or `DIR/<writer>/rejects`. */
+  readonly directory: string
+  readonly from: 'start' | 'end' | number
+  /** Goes on when the end is reached, until `signal` aborts. */
+  readonly follow?: boolean
+  readonly signal?: AbortSignal
+  readonly disk?: Disk
+  readonly durable?: DurableSource
+  readonly onGap?: (gap: Gap) => void
+  readonly onDamage?: (place: DamagedPlace) => void
+}
+
+/** How long a follower waits for more: short after a record has come, longer the longer none does. */
+const POLL_MS_MIN = 10
+const POLL_MS_MAX = 160
+
+/** Records from an offset on, oldest first. Views are valid until the next record is asked for. */
+export async function* readLog(options: ReadOptions): AsyncGenerator<LogRecord> {
+  for await (const records of readBatches(options)) yield* records
+}
+
+/** The same, a frame at a time; a frame's records have to be gone through before the next one is asked for. */
+async function* readBatches(options: ReadOptions): AsyncGenerator<Iterable<LogRecord>> {
+  const reader = new LogReader(options)
+  try {
+    yield* reader.read()
+  } finally {
+    await reader.close()
+  }
+}
+
+/** One segment, opened, with the place in it. */
+interface OpenSegment {
+  readonly segment: SegmentFile
+  readonly file: DiskFile
+  readonly frames: FrameReader
+}
+
+class LogReader {
+  private readonly disk: Disk
+  private readonly durable: DurableSource
+  private segments: SegmentFile[] = []
+  private opened: OpenSegment | undefined
+  /** The next record that is wanted. */
+  private offset = 0
+  /** Nothing at or behind it may be shown; Infinity when nobody writes. */
+  private limit = 0
+  private pollMs = POLL_MS_MIN
+
+  constructor(private readonly options: ReadOptions) {
+    this.disk = options.disk ?? nodeDisk
+    this.durable = options.durable ?? ownersOffset(options.directory)
+  }
+
+  async *read(): AsyncGenerator<Iterable<LogRecord>> {
+    await this.learnLimit()
+    this.offset = await this.startOffset()
+    for (;;) {
+      if (this.aborted) return
+      const frame = this.offset < this.limit ? await this.nextFrame() : undefined
+      if (frame !== undefined) {
+        this.pollMs = POLL_MS_MIN
+        yield this.recordsOf(frame)
+      } else if (this.options.follow !== true || !(await this.waitForMore())) {
+        return
+      }
+    }
+  }
+
+  async close(): Promise<void> {
+    await this.opened?.file.close()
+    this.opened = undefined
+  }
+
+  private get aborted(): boolean {
+    return this.options.signal?.aborted === true
+  }
+
+  /**
+   * Asks for the limit first and lists the segments then: whatever holds an offset below the limit is listed, also a
+   * segment that took over from one that was given up.
+   */
+  private async learnLimit(): Promise<void> {
+    this.limit = (await this.durable.offset()) ?? Infinity
+    this.segments = await listSegments(this.options.directory, this.disk, this.segments)
+    this.opened?.frames.refresh()
+  }
+
+  private async startOffset(): Promise<number> {
+    const { from } = this.options
+    if (typeof from === 'number') return from
+    const first = this.segments[0]?.firstOffset ?? 0
+    if (from === 'start') return first
+    return this.limit === Infinity ? this.lastOffset() : this.limit
+  }
+
+  /** Without a writer to ask, the end is where the whole frames end. */
+  private async lastOffset(): Promise<number> {
+    const last = this.segments.at(-1)
+    if (last === undefined) return 0
+    this.offset = last.firstOffset
+    while ((await this.nextFrame()) !== undefined);
+    return this.offset
+  }
+
+  /** The next whole frame with wanted records; moves `offset` behind it. undefined: there is none yet. */
+  private async nextFrame(): Promise<Frame | undefined> {
+    for (;;) {
+      const place = await this.placeOf(this.offset)
+      if (place === undefined) return undefined
+      const { opened, end } = place
+      const frame = await opened.frames.next()
+      if (frame !== undefined) {
+        // Left from a segment that was given up: the next one took over its offsets.
+        if (frame.firstOffset >= end) {
+          if (!this.skipTo(end)) return undefined
+          continue
+        }
+        const behind = frame.firstOffset + frame.records
+        if (behind <= this.offset) continue
+        if (frame.firstOffset > this.offset) this.reportGap(frame.firstOffset)
+        return frame
+      }
+      if (await this.resync(opened, end)) continue
+      if (!this.skipTo(end)) return undefined
+    }
+  }
+
+  /** The segment that holds `offset`, and the offset at which it ends. */
+  private async placeOf(offset: number): Promise<{ opened: OpenSegment; end: number } | undefined> {
+    const index = this.segments.findLastIndex((segment) => segment.firstOffset <= offset)
+    if (index < 0) {
+      const [first] = this.segments
+      if (first === undefined || first.firstOffset >= this.limit) return undefined
+      this.reportGap(first.firstOffset)
+      return this.placeOf(first.firstOffset)
+    }
+    const segment = this.segments[index]!
+    const opened = await this.openSegment(segment)
+    if (opened === undefined) {
+      // Removed by retention since the directory was listed.
+      this.segments = this.segments.slice(index + 1)
+      return this.placeOf(offset)
+    }
+    return { opened, end: Math.min(this.limit, this.segments[index + 1]?.firstOffset ?? Infinity) }
+  }
+
+  private async openSegment(segment: SegmentFile): Promise<OpenSegment | undefined> {
+    if (this.opened?.segment.name === segment.name) return this.opened
+    await this.close()
+    const file = await this.disk.open(segment.path, 'r').catch((error: unknown) => {
+      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+      throw error
+    })
+    if (file === undefined) return undefined
+    // Nobody writes: what is whole may still be in memory alone, and must not be lost once it has been shown.
+    if (this.limit === Infinity && segment === this.segments.at(-1)) await file.sync()
+    const writerId = segment.header === undefined ? undefined : Buffer.from(segment.header.writerId)
+    if (writerId === undefined)
+      this.options.onDamage?.({ path: segment.path, position: 0, bytes: FRAME_HEADER_BYTES })
+    const frames = new FrameReader(
+      file,
+      (header) =>
+        header.firstOffset + header.records > segment.firstOffset &&
+        (writerId?.equals(header.writerId) ?? true),
+    )
+    this.opened = { segment, file, frames }
+    return this.opened
+  }
+
+  /** Looks behind damage for the next whole frame; nothing is damaged where the log simply ends. */
+  private async resync({ segment, frames }: OpenSegment, end: number): Promise<boolean> {
+    if (this.offset >= end) return false
+    frames.refresh()
+    const position = frames.position
+    const found = await frames.resync()
+    if (found) {
+      this.options.onDamage?.({ path: segment.path, position, bytes: frames.position - position })
+      return true
+    }
+    if (end !== Infinity) {
+      const bytes = (await frames.endOfData()) - position
+      if (bytes > 0) this.options.onDamage?.({ path: segment.path, position, bytes })
+    }
+    return false
+  }
+
+  /** What should have been in this segment up to `end` is not there. false: the log itself ends here. */
+  private skipTo(end: number): boolean {
+    if (end === Infinity || end === this.limit) return false
+    if (end > this.offset) this.reportGap(end)
+    return true
+  }
+
+  private reportGap(to: number): void {
+    if (to > this.offset) this.options.onGap?.({ from: this.offset, to })
+    this.offset = to
+  }
+
+  /** Resolves when there may be more; false when the reader was told to stop. */
+  private async waitForMore(): Promise<boolean> {
+    const options = this.options.signal === undefined ? {} : { signal: this.options.signal }
+    this.pollMs = Math.min(POLL_MS_MAX, this.pollMs * 2)
+    await sleep(this.pollMs, undefined, options).catch(() => {})
+    if (this.aborted) return false
+    await this.learnLimit()
+    return true
+  }
+
+  private *recordsOf(frame: Frame): Generator<LogRecord> {
+    const bytes = viewOf(frame.bytes)
+    let at = FRAME_HEADER_BYTES
+    for (let offset = frame.firstOffset; at < bytes.length; offset++) {
+      const length = bytes.readUInt32LE(at)
+      if (offset >= this.offset) {
+        this.offset = offset + 1
+        yield recordAt(bytes, at, length, offset, frame.writtenMs)
+      }
+      at += length
+    }
+  }
+}
+
+function recordAt(bytes: Buffer, at: number, length: number, offset: number, writtenMs: number): LogRecord {
+  const keyAt = at + RECORD_HEADER_BYTES
+  const valueAt = keyAt + bytes.readUInt32LE(at + 16)
+  return {
+    offset,
+    kind: bytes[at + 4]!,
+    flags: bytes.readUInt16LE(at + 6),
+    keyHash: bytes.readInt32LE(at + 8),
+    tokenLength: bytes.readUInt32LE(at + 12),
+    key: bytes.subarray(keyAt, valueAt),
+    value: bytes.subarray(valueAt, at + length),
+    writtenMs,
+  }
+}
