@@ -127,7 +127,7 @@ export class Intake {
     const { log, rejects, ledger } = this.parts
     const receipt = receiptOf(batch, context.requestId)
     const entry = ledger.entryOf(batch)
-    const rejected = batch.rejected > 0 ? rejects.prepare(batch, request, context) : undefined
+    const rejected = keepsRejects(batch, request) ? rejects.prepare(batch, request, context) : undefined
     if (batch.accepted > 0) {
       try {
         await log.commit(batch.end, batch.accepted)
@@ -170,6 +170,11 @@ export class Intake {
       replayed: replayedFromMs !== undefined,
     }
   }
+}
+
+/** What is replayed and refused as a whole again is not kept a second time: the log of rejects has it already. */
+function keepsRejects(batch: DecodedBatch, { replayedFromMs }: IngestRequest): boolean {
+  return batch.rejected > 0 && (replayedFromMs === undefined || batch.accepted + batch.ignored > 0)
 }
 
 const SHOWS_PROBLEMS = Param.verbose1 | Param.verbose2 | Param.strict
