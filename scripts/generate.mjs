@@ -4,6 +4,7 @@ import { dirname } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { configDoc } from './generate/config-doc.mjs'
 import { errorsDoc } from './generate/errors-doc.mjs'
+import { metricsDoc } from './generate/metrics-doc.mjs'
 import { loadSources } from './generate/modules.mjs'
 import { rustProblems, typescriptProblems } from './generate/problems.mjs'
 
@@ -15,8 +16,9 @@ const { problems } = readJson('native/problems.json')
 put('native/core/src/problem.rs', rustProblems(problems))
 put('src/decode/problems.ts', typescriptProblems(problems))
 
-const sources = await loadSources(root, ['config/schema.ts'])
+const sources = await loadSources(root, ['config/schema.ts', 'metrics.ts'])
 put('docs/CONFIG.md', configDoc(sources['config/schema.ts']))
+put('docs/METRICS.md', metricsDoc(sources['metrics.ts']))
 put('docs/ERRORS.md', errorsDoc(problems, readJson('scripts/generate/examples.json')))
 
 if (check && stale.length > 0) {
