@@ -3,19 +3,14 @@ import { InvalidArgumentError, Option, type Command } from 'commander'
 import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { systemClock } from '../clock.js'
-import type { Config, ConfigKey } from '../config.js'
-import {
-  Content,
-  StoreIp,
-  type ContentClass,
-  type DecoderOptions,
-  type DecodeRequest,
-} from '../decode/decoder.js'
+import type { ConfigKey } from '../config.js'
+import { Content, type ContentClass, type DecodeRequest } from '../decode/decoder.js'
 import { explain, type ExplainedRecord, type Explanation } from '../decode/explain.js'
 import { UsageError } from '../errors.js'
 import type { Endpoint } from '../record.js'
 import { caretAt } from './caret.js'
 import { addSettings, command, configOf } from './command.js'
+import { decoderOptions } from '../decoder-options.js'
 
 const KEYS = [
   'auth',
@@ -167,20 +162,6 @@ function contextOf(): Parameters<typeof explain>[1] {
     authToken: '',
     projectId: null,
     replayed: false,
-  }
-}
-
-function decoderOptions(config: Config): DecoderOptions {
-  const storeIp = { 'unless-refused': StoreIp.unlessRefused, always: StoreIp.always, never: StoreIp.never }
-  return {
-    recordsMax: 2000,
-    recordBytesMax: 1_048_576,
-    payloadBytesMax: config.bodyLimitBytes,
-    outputBytesMax: config.batchBytesMax,
-    storeIp: storeIp[config.storeIp],
-    dropLate: config.late === 'drop',
-    tokensAllowed: config.auth === 'tokens' ? config.tokens?.map((entry) => entry.token) : undefined,
-    tokensMax: config.tokensMax,
   }
 }
 

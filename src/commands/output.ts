@@ -87,3 +87,39 @@ export function table(header: readonly string[], rows: readonly (readonly string
       .trimEnd()
   return [header, ...rows].map((row) => `${line(row)}\n`).join('')
 }
+
+/** For people: `1.2 MiB`. */
+export function shownBytes(bytes: number): string {
+  const units = ['bytes', 'KiB', 'MiB', 'GiB', 'TiB']
+  const power = bytes < 1 ? 0 : Math.min(units.length - 1, Math.floor(Math.log2(bytes) / 10))
+  const value = bytes / 1024 ** power
+  return `${power === 0 || value >= 100 ? Math.round(value) : Number(value.toFixed(1))} ${units[power]}`
+}
+
+/** For people: `5 minutes ago`. */
+export function shownAge(ageMs: number): string {
+  const units = [
+    ['day', 86_400_000],
+    ['hour', 3_600_000],
+    ['minute', 60_000],
+    ['second', 1000],
+  ] as const
+  for (const [name, lengthMs] of units) {
+    const amount = Math.floor(ageMs / lengthMs)
+    if (amount >= 1) return `${amount} ${name}${amount === 1 ? '' : 's'} ago`
+  }
+  return 'now'
+}
+
+/** Bytes that a reader had to skip. */
+export function warnDamage({
+  path,
+  position,
+  bytes,
+}: {
+  path: string
+  position: number
+  bytes: number
+}): void {
+  process.stderr.write(`sluicegate: damage in ${path} at ${position}: ${bytes} bytes are skipped\n`)
+}

@@ -1,0 +1,95 @@
+/** Finds a writer's folder in a data directory, and what can be said of its logs from outside. */
+import { readdirSync, statSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Config } from '../config.js'
+import { SluicegateError, UsageError } from '../errors.js'
+import { inspectLog } from '../log/inspect.js'
+import { askOwner } from '../log/lock.js'
+import { readLog } from '../log/reader.js'
+
+export interface WriterDirectory {
+  readonly name: string
+  readonly path: string
+  /** The logs' folders. */
+  readonly log: string
+  readonly rejects: string
+}
+
+/**
+ * The writer's folder of the configuration.
+ * @throws UsageError when there is none, with what is there instead
+ */
+export function requireLog({ dataDir, writer }: Pick<Config, 'dataDir' | 'writer'>): WriterDirectory {
+  if (!isDirectory(dataDir)) {
+    throw new UsageError(`${dataDir}: there is no such data directory; name another with --data-dir`)
+  }
+  const found = writerDirectory(dataDir, writer)
+  if (isDirectory(found.log)) return found
+  const writers = writersIn(dataDir)
+  if (writers.length === 0) throw new UsageError(`${dataDir}: no server has written here yet`)
+  const plural = writers.length === 1 ? 'the writer' : 'the writers'
+  throw new UsageError(
+    `${dataDir}: there is no writer ${writer}, only ${plural} ${writers.join(', ')}; name one with --writer`,
+  )
+}
+
+/** Names of the folders in a data directory that hold a log, in order. */
+export function writersIn(dataDir: string): readonly string[] {
+  return readdirSync(dataDir)
+    .filter((name) => isDirectory(join(dataDir, name, 'log')))
+    .toSorted()
+}
+
+export function writerDirectory(dataDir: string, name: string): WriterDirectory {
+  const path = join(dataDir, name)
+  return { name, path, log: join(path, 'log'), rejects: join(path, 'rejects') }
+}
+
+export function isDirectory(path: string): boolean {
+  return statSync(path, { throwIfNoEntry: false })?.isDirectory() === true
+}
+
+/** What the live owner of a writer's folder says. */
+export interface Owner {
+  readonly pid: number
+  /** Durable offsets: what lies before them is on stable storage. */
+  readonly log: number
+  readonly rejects: number
+  /** Address of the ops listener. */
+  readonly ops: string | null
+}
+
+/** undefined: nobody owns the folder now. */
+export async function ownerOf(directory: WriterDirectory): Promise<Owner | undefined> {
+  const answer = await askOwner(directory.path)
+  if (answer === undefined) return undefined
+  try {
+    return JSON.parse(answer) as Owner
+  } catch (cause) {
+    throw new SluicegateError(
+      'owner_unintelligible',
+      `${directory.path}: its owner answers in a way this version does not know`,
+      { cause },
+    )
+  }
+}
+
+export interface Extent {
+  readonly firstOffset: number
+  /** Offset behind the last durable record. */
+  readonly endOffset: number
+}
+
+/** Which offsets a log holds; without an owner the last segment is read for it. */
+export async function extentOf(
+  directory: WriterDirectory,
+  which: 'log' | 'rejects',
+  owner?: Owner,
+): Promise<Extent> {
+  const path = directory[which]
+  const { segments, firstOffset } = await inspectLog(path)
+  if (owner !== undefined) return { firstOffset, endOffset: owner[which] }
+  let endOffset = segments.at(-1)?.firstOffset ?? 0
+  for await (const { offset } of readLog({ directory: path, from: endOffset })) endOffset = offset + 1
+  return { firstOffset, endOffset }
+}

@@ -1,0 +1,84 @@
+/** `sluicegate serve`: the server, from ready to stopped. */
+import type { Command } from 'commander'
+import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { printConfig, type Config } from '../config.js'
+import { KEYS } from '../config/schema.js'
+import { suggest } from '../config/suggest.js'
+import { UsageError } from '../errors.js'
+import { startGate, type Gate } from '../gate.js'
+import { createLogger, type Logger } from '../logger.js'
+import { packageVersion } from '../version.js'
+import { addSettings, allSettings, command, configOf } from './command.js'
+
+const COMMANDS = ['serve', 'tail', 'cursors', 'rejects', 'explain', 'doctor']
+
+export function serveCommand(): Command {
+  const serve = command('serve', 'Takes events, keeps them, answers. Runs until SIGTERM or SIGINT.')
+  return addSettings(serve, KEYS)
+    .option('--print-config', 'show the configuration in force as JSON, secrets masked, and leave')
+    .option('--help-all', 'show every setting with its environment name')
+    .allowExcessArguments(true)
+    .action((options: Record<string, unknown>) => serveAction(serve.args, options))
+}
+
+async function serveAction(args: readonly string[], options: Record<string, unknown>): Promise<void> {
+  // `serve` is the default command, so a mistyped command's name arrives here as an argument.
+  const [stray] = args
+  if (stray !== undefined) throw new UsageError(`${stray} is not a command${suggest(stray, COMMANDS)}`)
+  if (options['helpAll'] === true) return void process.stdout.write(allSettings())
+  const { config, warnings } = configOf(options)
+  if (options['printConfig'] === true) return void process.stdout.write(`${printConfig(config)}\n`)
+  const logger = createLogger(config)
+  for (const warning of warnings) logger.warn(warning)
+  await runServer(config, logger)
+}
+
+/** Serves until a signal arrives and everything in flight is answered and on disk. */
+async function runServer(config: Config, logger: Logger): Promise<void> {
+  exitOnFatal(logger)
+  const stopping = firstSignal(logger)
+  const gate = await startGate(config, { logger })
+  announce(config, gate)
+  logger.info(`stopping on ${await stopping}`)
+  await gate.stop()
+  if (config.readyFile !== undefined) rmSync(config.readyFile, { force: true })
+  logger.info('stopped')
+}
+
+/** One line on stdout, and the same as JSON in the ready file, put there in one piece. */
+function announce(config: Config, gate: Gate): void {
+  const { ingestAddress, opsAddress } = gate
+  process.stdout.write(`sluicegate is ready: events on ${ingestAddress}, operations on ${opsAddress}\n`)
+  if (config.readyFile === undefined) return
+  const ready = { ingest: ingestAddress, ops: opsAddress, pid: process.pid, version: packageVersion() }
+  const temporary = `${config.readyFile}.${process.pid}`
+  writeFileSync(temporary, `${JSON.stringify(ready)}\n`)
+  renameSync(temporary, config.readyFile)
+}
+
+/** The first SIGTERM or SIGINT starts the stop; a second one ends the process at once. */
+function firstSignal(logger: Logger): Promise<NodeJS.Signals> {
+  return new Promise((resolve) => {
+    let seen = false
+    const onSignal = (signal: NodeJS.Signals, number: number): void => {
+      if (seen) {
+        logger.warn(`second ${signal}: leaving at once`)
+        process.exit(128 + number)
+      }
+      seen = true
+      resolve(signal)
+    }
+    process.on('SIGTERM', onSignal)
+    process.on('SIGINT', onSignal)
+  })
+}
+
+/** What nobody caught is a fault of ours: say it as a log line, then end; a supervisor starts anew. */
+function exitOnFatal(logger: Logger): void {
+  const onFatal = (error: unknown): void => {
+    logger.fatal({ err: error instanceof Error ? error : new Error(String(error)) }, 'unexpected error')
+    process.exit(1)
+  }
+  process.on('uncaughtException', onFatal)
+  process.on('unhandledRejection', onFatal)
+}
