@@ -46,7 +46,7 @@ export interface Receipt {
   readonly ignored: number
   /** Bits of Param. */
   readonly params: number
-  /** Every problem in the order of the records, if the reply shows them (verbose, strict); else empty. */
+  /** Every problem in the order of the records, if the reply shows them (verbose, strict) or is `undecodable`; else empty. */
   readonly problems: readonly Problem[]
   /** The payload could not be taken apart: its one problem is not one of a record. */
   readonly undecodable: boolean
@@ -183,7 +183,8 @@ const REFUSED = { received: 1, accepted: 0, rejected: 1, ignored: 0, undecodable
 
 function receiptOf(batch: DecodedBatch, requestId: string): Receipt {
   const { received, accepted, rejected, ignored, params, undecodable } = batch
-  const problems = rejected > 0 && (params & SHOWS_PROBLEMS) !== 0 ? problemsOf(batch) : NONE
+  const shown = undecodable || (rejected > 0 && (params & SHOWS_PROBLEMS) !== 0)
+  const problems = shown ? problemsOf(batch) : NONE
   const flags = (params & Param.verbose2) !== 0 ? flagsOf(batch) : NONE
   return { requestId, received, accepted, rejected, ignored, params, problems, undecodable, flags }
 }

@@ -1,0 +1,212 @@
+/** The public listener: composes the routes, and sets the limits of node:http that Fastify does not know (promise P7). */
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
+import type { AddressInfo, Socket } from 'node:net'
+import fastify, { type FastifyInstance, LogController } from 'fastify'
+import type { Budget } from '../budget.js'
+import type { Clock } from '../clock.js'
+import type { Config } from '../config.js'
+import type { Intake } from '../intake.js'
+import type { Logger } from '../logger.js'
+import { unavailable } from './answer.js'
+import { ImportAuth } from './auth.js'
+import { connectionOf } from './connection.js'
+import { addCors, type Headers } from './cors.js'
+import { RequestCounts } from './counts.js'
+import type { Exchange } from './exchange.js'
+import { clientErrors, rawReply } from './failures.js'
+import { IngestRoutes } from './ingest.js'
+import { Inflater } from './inflate.js'
+import { answerAndLinger } from './linger.js'
+import { pathOf, type Paths, pathsOf } from './paths.js'
+import { Peers } from './peer.js'
+import { Replies } from './replies.js'
+import { SlowReaders } from './slow-readers.js'
+
+export interface IngestParts {
+  readonly config: Config
+  readonly intake: Pick<Intake, 'take' | 'refuse'>
+  readonly budget: Budget
+  readonly logger: Logger
+  readonly clock: Clock
+}
+
+export interface IngestListener {
+  /** Starts to listen; the address as `http://127.0.0.1:8080`. */
+  listen(): Promise<string>
+  readonly counts: RequestCounts
+  /** From now on every reply carries `Connection: close`; used while draining. */
+  drain(): void
+  /**
+   * Stops accepting, answers what is in flight, closes idle connections; after CLOSE_MS_MAX what is left is destroyed.
+   */
+  close(): Promise<void>
+}
+
+/** Request line and headers together: a URL of 64 KiB and what browsers send along fit. */
+export const HEAD_BYTES_MAX = 80 * 1024
+/** Connections beyond the limit that are kept for the moment it takes to answer them 503; further ones are closed. */
+export const SLACK_CONNECTIONS = 256
+export const CLOSE_MS_MAX = 10_000
+/** How often time-outs are looked after. */
+const SWEEP_MS_MAX = 500
+const RETRY_CONNECTIONS_S = 5
+
+export function createIngest(parts: IngestParts): IngestListener {
+  return new Listener(parts)
+}
+
+class Listener implements IngestListener {
+  readonly counts = new RequestCounts()
+  private readonly replies: Replies
+  private readonly slowReaders: SlowReaders
+  private readonly receiving = new Set<Exchange>()
+  private readonly connections = new Set<Socket>()
+  private readonly servers: Server[] = []
+  private readonly paths: Paths
+  private readonly app: FastifyInstance
+  private sweeper: NodeJS.Timeout | undefined = undefined
+
+  constructor(private readonly parts: IngestParts) {
+    const { config, budget, clock } = parts
+    this.slowReaders = new SlowReaders(budget, clock, config.bodyTimeoutMs)
+    this.replies = new Replies(this.counts, this.slowReaders)
+    this.paths = pathsOf(config)
+    this.app = this.createApp()
+  }
+
+  async listen(): Promise<string> {
+    const { host, port } = this.parts.config
+    await this.app.listen({ host, port })
+    const sweepMs = Math.min(SWEEP_MS_MAX, this.parts.config.bodyTimeoutMs / 2)
+    this.sweeper = setInterval(() => this.sweep(), sweepMs).unref()
+    return addressOf(this.app.server.address() as AddressInfo)
+  }
+
+  drain(): void {
+    this.replies.draining = true
+  }
+
+  async close(): Promise<void> {
+    this.drain()
+    for (const socket of this.connections) if (isUnused(socket)) socket.destroy()
+    const giveUp = setTimeout(() => this.destroyConnections(), CLOSE_MS_MAX)
+    try {
+      await this.app.close()
+    } finally {
+      clearTimeout(giveUp)
+      clearInterval(this.sweeper)
+    }
+  }
+
+  private createApp(): FastifyInstance {
+    const { config, intake, budget, logger, clock } = this.parts
+    const routes = new IngestRoutes(
+      {
+        intake,
+        budget,
+        logger,
+        clock,
+        counts: this.counts,
+        auth: new ImportAuth(config),
+        peers: new Peers(config.trustedProxies),
+        inflater: new Inflater(),
+        replies: this.replies,
+        dialect: { redirectHosts: config.redirectHosts, durable: config.ack },
+        bodyLimitBytes: config.bodyLimitBytes,
+        receiving: this.receiving,
+      },
+      this.paths,
+    )
+    const app = fastify({
+      serverFactory: (handler) => this.createServer(handler),
+      // The router is not to answer what it cannot read: `/%` is an unknown path like any other.
+      frameworkErrors: (_error, request, reply) => routes.route(request, reply),
+      clientErrorHandler: clientErrors(this.counts),
+      logController: new LogController({ disableRequestLogging: true }),
+      genReqId: () => '',
+      exposeHeadRoutes: false,
+      return503OnClosing: false,
+      forceCloseConnections: 'idle',
+      keepAliveTimeout: config.keepAliveTimeoutMs,
+      routerOptions: { querystringParser: (query) => query as never, maxParamLength: HEAD_BYTES_MAX },
+    })
+    routes.register(app)
+    return app
+  }
+
+  private createServer(handler: (request: IncomingMessage, response: ServerResponse) => void): Server {
+    const { headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs } = this.parts.config
+    const listener = (request: IncomingMessage, response: ServerResponse): void => {
+      const connection = connectionOf(request.socket)
+      connection.last = response
+      if (connection.refused) this.refuse(request, response)
+      else handler(request, response)
+    }
+    const server = createServer(
+      {
+        maxHeaderSize: HEAD_BYTES_MAX,
+        connectionsCheckingInterval: Math.min(SWEEP_MS_MAX, headTimeoutMs / 2),
+        headersTimeout: headTimeoutMs,
+        // Bodies are timed by the sweep, which can answer with CORS; this is for what is thrown away unread.
+        requestTimeout: headTimeoutMs + 2 * bodyTimeoutMs,
+        keepAliveTimeout: keepAliveTimeoutMs,
+        requireHostHeader: false,
+      },
+      listener,
+    )
+    // Without these, node:http sends 100 before anybody could refuse, and 417 to what it does not know.
+    server.on('checkContinue', listener)
+    server.on('checkExpectation', listener)
+    server.on('connect', (_request, socket) => socket.end(rawReply(405, 'Allow: GET, POST, OPTIONS\r\n')))
+    server.on('connection', (socket: Socket) => this.connected(socket))
+    this.servers.push(server)
+    return server
+  }
+
+  private connected(socket: Socket): void {
+    const { counts, connections } = this
+    connections.add(socket)
+    counts.connections++
+    socket.once('close', () => {
+      connections.delete(socket)
+      counts.connections--
+    })
+    const beyond = counts.connections - this.parts.config.connectionsMax
+    if (beyond <= 0) return
+    counts.refusedConnections++
+    if (beyond > SLACK_CONNECTIONS) socket.destroy()
+    else connectionOf(socket).refused = true
+  }
+
+  /** A dropped socket would make browsers delete their events (promise P2): the request is read, and answered. */
+  private refuse(request: IncomingMessage, response: ServerResponse): void {
+    const endpoint = this.paths.get(pathOf(request.url ?? ''))?.endpoint
+    const { status, type, body, headers } = unavailable(endpoint, RETRY_CONNECTIONS_S)
+    const all: Headers = { 'content-type': type, 'cache-control': 'no-store', ...headers }
+    addCors(all, request.headers.origin)
+    this.counts.count(endpoint, status)
+    answerAndLinger(request, response, { status, headers: all }, body)
+  }
+
+  private sweep(): void {
+    const { clock, config } = this.parts
+    const oldest = clock.monoMs() - config.bodyTimeoutMs
+    for (const exchange of this.receiving) {
+      if (exchange.startedMs > oldest) break
+      exchange.broken(408)
+    }
+    this.slowReaders.sweep()
+  }
+
+  private destroyConnections(): void {
+    for (const socket of this.connections) socket.destroy()
+  }
+}
+
+function isUnused(socket: Socket): boolean {
+  return socket.bytesRead === 0
+}
+
+function addressOf({ address, family, port }: AddressInfo): string {
+  return `http://${family === 'IPv6' ? `[${address}]` : address}:${port}`
+}

@@ -1,0 +1,249 @@
+/**
+ * One request on an ingest endpoint, from its head to its reply: admitted by its head → body collected → inflated →
+ * credential → intake → receipt rendered. Memory is taken from the budget before it is used, and given back exactly once.
+ */
+import type { FastifyReply } from 'fastify'
+import type { Budget } from '../budget.js'
+import type { Clock } from '../clock.js'
+import { Content, type ContentClass } from '../decode/decoder.js'
+import { formText, readParam } from '../decode/params.js'
+import { LogUnavailable } from '../errors.js'
+import type { IngestRequest, Intake, Receipt } from '../intake.js'
+import type { Logger } from '../logger.js'
+import type { Endpoint } from '../record.js'
+import { type Answer, bodyTooLarge, jsonAnswer, refusal, unavailable } from './answer.js'
+import type { ImportAuth } from './auth.js'
+import { BodyCollector, type BodySink } from './body.js'
+import { type Connection, connectionOf, type Receiving } from './connection.js'
+import { codingOf, contentClassOf, declaredLength, queryOf } from './content.js'
+import type { RequestCounts } from './counts.js'
+import { answerOf, type DialectOptions } from './dialect.js'
+import { GZIP_INVALID, queryBits } from './gzip-invalid.js'
+import type { Inflated, Inflater } from './inflate.js'
+import type { Peers } from './peer.js'
+import type { Replies } from './replies.js'
+
+/** What all requests share. */
+export interface ExchangeServices {
+  readonly intake: Pick<Intake, 'take' | 'refuse'>
+  readonly budget: Budget
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly counts: RequestCounts
+  readonly auth: ImportAuth
+  readonly peers: Peers
+  readonly inflater: Inflater
+  readonly replies: Replies
+  readonly dialect: DialectOptions
+  readonly bodyLimitBytes: number
+  /** Requests whose body is under way, oldest first. */
+  readonly receiving: Set<Exchange>
+}
+
+/** What a request costs beside its body and URL: objects of HTTP, what waits in intake, the reply. */
+const OVERHEAD_BYTES = 4096
+const EMPTY = Buffer.alloc(0)
+/** Until memory is given back by what is under way, and until a log that refuses is tried again. */
+const RETRY_MEMORY_S = 2
+const RETRY_LOG_S = { full: 30, failed: 5, closed: 5 } as const
+
+const UNAUTHORIZED = jsonAnswer(401, { code: 401, error: 'Invalid credentials', status: 'Unauthorized' })
+
+export class Exchange implements BodySink, Receiving {
+  readonly startedMs: number
+  private readonly connection: Connection
+  private readonly query: string
+  private content: ContentClass = Content.none
+  private gzip = false
+  private heldBytes = 0
+  private collector: BodyCollector | undefined = undefined
+
+  constructor(
+    private readonly services: ExchangeServices,
+    private readonly endpoint: Endpoint,
+    private readonly reply: FastifyReply,
+  ) {
+    const { raw } = reply.request
+    this.startedMs = services.clock.monoMs()
+    this.connection = connectionOf(raw.socket)
+    this.query = queryOf(raw.url ?? '')
+  }
+
+  /** A GET holds everything in its URL; what it says of a body is ignored (docs/PROTOCOL.md 2, step 2). */
+  get(): void {
+    if (this.hold(OVERHEAD_BYTES + this.query.length)) this.take(EMPTY)
+    else this.answer(unavailable(this.endpoint, RETRY_MEMORY_S))
+  }
+
+  /** Refuses by the head what can be, before anything of the body is read. */
+  post(): void {
+    const { endpoint, services } = this
+    const request = this.reply.request.raw
+    const content = contentClassOf(request.headers['content-type'])
+    const coding = codingOf(request.headers['content-encoding'])
+    const length = declaredLength(request)
+    if (content === undefined) return this.refuse(refusal(endpoint, 415, 'content-type not supported'))
+    if (coding === undefined) return this.refuse(refusal(endpoint, 415, 'content-encoding not supported'))
+    if (length !== undefined && length > services.bodyLimitBytes) return this.tooLarge()
+    if (!this.hold(OVERHEAD_BYTES + this.query.length + (length ?? 0))) return this.noMemory()
+    this.content = content
+    this.gzip = coding === 'gzip'
+    if (length === 0) return this.take(EMPTY)
+    this.receive(length)
+  }
+
+  private receive(length: number | undefined): void {
+    const request = this.reply.request.raw
+    if (request.headers.expect !== undefined) this.reply.raw.writeContinue()
+    this.connection.receiving = this
+    this.services.receiving.add(this)
+    this.collector = new BodyCollector(request, length, this.services.bodyLimitBytes, this)
+  }
+
+  private received(): void {
+    this.services.receiving.delete(this)
+    this.connection.receiving = undefined
+    this.collector = undefined
+  }
+
+  // As the sink of the body.
+
+  hold(bytes: number): boolean {
+    if (!this.services.budget.take(bytes)) return false
+    this.heldBytes += bytes
+    return true
+  }
+
+  bodyReceived(body: Buffer): void {
+    this.received()
+    if (!this.gzip) return this.take(body)
+    const heldBytes = this.heldBytes
+    this.services.inflater.inflate({
+      body,
+      limit: this.services.bodyLimitBytes,
+      hold: (bytes) => this.hold(bytes),
+      done: (result) => this.inflated(body, result, heldBytes),
+    })
+  }
+
+  bodyRefused(cause: 'too large' | 'no memory'): void {
+    this.received()
+    if (cause === 'too large') this.tooLarge()
+    else this.noMemory()
+  }
+
+  bodyAborted(): void {
+    this.received()
+    this.release()
+  }
+
+  /** The body never came to its end: the parser found a fault in it (400), or it took too long (408). */
+  broken(status: number): void {
+    const text = status === 408 ? 'request timeout' : 'bad request'
+    this.collector?.stop()
+    this.received()
+    this.refuse(refusal(this.endpoint, status, text))
+  }
+
+  /** @param heldBytes what was held before inflating began, which may have held more than it needed */
+  private inflated(body: Buffer, result: Inflated, heldBytes: number): void {
+    const needed = heldBytes + ('body' in result ? result.body.length : 0)
+    if (this.heldBytes > needed) {
+      this.services.budget.give(this.heldBytes - needed)
+      this.heldBytes = needed
+    }
+    if ('body' in result) this.take(result.body)
+    else if (result.fault === 'too large')
+      this.answer(bodyTooLarge(this.endpoint, this.services.bodyLimitBytes))
+    else if (result.fault === 'refused') this.answer(unavailable(this.endpoint, RETRY_MEMORY_S))
+    else this.invalidGzip(body)
+  }
+
+  private invalidGzip(body: Buffer): void {
+    try {
+      const request = this.requestOf(body)
+      if (request === undefined) return this.answer(UNAUTHORIZED)
+      const bits = queryBits(this.endpoint, this.query)
+      this.issue(this.services.intake.refuse(request, GZIP_INVALID, bits), EMPTY)
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  private take(body: Buffer): void {
+    try {
+      const request = this.requestOf(body)
+      if (request === undefined) return this.answer(UNAUTHORIZED)
+      this.services.intake.take(request).then(
+        (receipt) => this.issue(receipt, body),
+        (error: unknown) => this.fail(error),
+      )
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** undefined: /import without a credential that is needed. */
+  private requestOf(body: Buffer): IngestRequest | undefined {
+    const { endpoint, content, query, services, connection } = this
+    const { raw } = this.reply.request
+    const peer = services.peers.peerOf(raw, connection)
+    if (endpoint !== 'import') {
+      return { endpoint, content, body, query, peer, authToken: '', projectId: null }
+    }
+    const grant = services.auth.grant(raw.headers.authorization, (name) => {
+      return readParam(name, query, formText(content, body))
+    })
+    if (grant === undefined) return undefined
+    return { endpoint, content, body, query, peer, authToken: grant.token, projectId: grant.projectId }
+  }
+
+  private issue(receipt: Receipt, body: Buffer): void {
+    try {
+      const { endpoint, content, query, services } = this
+      this.answer(answerOf(receipt, { endpoint, content, body, query }, services.dialect))
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
+  /** Rule R1: what cannot be kept is 503. Anything else that is thrown is a fault of ours (promise P3). */
+  private fail(error: unknown): void {
+    const { endpoint, services } = this
+    if (error instanceof LogUnavailable) {
+      return this.answer(unavailable(endpoint, RETRY_LOG_S[error.reason]))
+    }
+    services.counts.failures++
+    services.logger.error({ err: error, endpoint }, 'a request failed unexpectedly')
+    if (this.reply.sent) this.release()
+    else this.answer(refusal(endpoint, 500, 'internal error'))
+  }
+
+  private answer(answer: Answer): void {
+    this.release()
+    const { services, endpoint, reply } = this
+    services.replies.send(reply, endpoint, answer)
+    services.counts.observe(services.clock.monoMs() - this.startedMs)
+  }
+
+  private refuse(answer: Answer): void {
+    this.release()
+    const { services, endpoint, reply } = this
+    services.replies.refuse(reply, endpoint, answer)
+    services.counts.observe(services.clock.monoMs() - this.startedMs)
+  }
+
+  private tooLarge(): void {
+    this.refuse(bodyTooLarge(this.endpoint, this.services.bodyLimitBytes))
+  }
+
+  private noMemory(): void {
+    this.refuse(unavailable(this.endpoint, RETRY_MEMORY_S))
+  }
+
+  private release(): void {
+    if (this.heldBytes === 0) return
+    this.services.budget.give(this.heldBytes)
+    this.heldBytes = 0
+  }
+}

@@ -1,0 +1,56 @@
+/**
+ * Answers a request whose body has not been read. The rest is read and thrown away for a bounded time and size before the
+ * connection is closed: to close it at once, with bytes unread, would reset it, and the reset destroys the reply on its way
+ * (docs/PROTOCOL.md 12, vector 44).
+ */
+import type { IncomingMessage, ServerResponse } from 'node:http'
+
+/** How long the sender may be silent, and how long it may go on, before the connection is closed. */
+export const LINGER_IDLE_MS = 2000
+export const LINGER_MS_MAX = 30_000
+export const LINGER_BYTES_MAX = 64 * 1024 * 1024
+
+export interface Head {
+  readonly status: number
+  readonly headers: Readonly<Record<string, string>>
+}
+
+/** The reply is sent whole at once, but ended, which closes the connection, only when the rest is in or given up. */
+export function answerAndLinger(
+  request: IncomingMessage,
+  response: ServerResponse,
+  { status, headers }: Head,
+  body: string | Buffer,
+): void {
+  response.writeHead(status, {
+    ...headers,
+    'content-length': String(Buffer.byteLength(body)),
+    connection: 'close',
+  })
+  if (request.complete || request.destroyed) return void response.end(body)
+  response.write(body)
+  discardRest(request, () => response.end())
+}
+
+function discardRest(request: IncomingMessage, done: () => void): void {
+  let discarded = 0
+  const end = (): void => {
+    clearTimeout(idle)
+    clearTimeout(longest)
+    request.off('data', count).off('end', end).off('close', end)
+    done()
+  }
+  const count = (chunk: Buffer): void => {
+    discarded += chunk.length
+    if (discarded > LINGER_BYTES_MAX) end()
+    else idle.refresh()
+  }
+  const idle = setTimeout(end, LINGER_IDLE_MS)
+  const longest = setTimeout(end, LINGER_MS_MAX)
+  // An aborted upload ends in an error, which nobody else would hear.
+  request.on('data', count).on('end', end).on('close', end).on('error', ignore).resume()
+}
+
+function ignore(): void {
+  // The connection is gone; `close` follows.
+}

@@ -1,0 +1,51 @@
+/** Sends answers: headers that belong on all of them, counting, and closing while the server drains. */
+import type { FastifyReply } from 'fastify'
+import type { Endpoint } from '../record.js'
+import type { Answer } from './answer.js'
+import { addCors, type Headers } from './cors.js'
+import type { RequestCounts } from './counts.js'
+import { answerAndLinger } from './linger.js'
+import type { SlowReaders } from './slow-readers.js'
+
+export class Replies {
+  /** From now on every reply closes its connection. */
+  draining = false
+
+  constructor(
+    private readonly counts: RequestCounts,
+    private readonly slowReaders: SlowReaders,
+  ) {}
+
+  /** An answer to a request that has been read, or has no body. */
+  send(reply: FastifyReply, endpoint: Endpoint | undefined, { status, type, body, headers }: Answer): void {
+    const request = reply.request.raw
+    this.counts.count(endpoint, status)
+    reply.code(status).serializer(asItIs).header('cache-control', 'no-store')
+    if (type !== '') reply.header('content-type', type)
+    if (headers !== undefined) reply.headers(headers)
+    const { origin } = request.headers
+    if (origin !== undefined) {
+      const cors: Headers = {}
+      addCors(cors, origin)
+      reply.headers(cors)
+    }
+    if (this.draining) reply.header('connection', 'close')
+    reply.send(status === 204 || status === 302 ? undefined : body)
+    this.slowReaders.look(request.socket)
+  }
+
+  /** An answer to a request whose body is left unread: the connection is closed after it. */
+  refuse(reply: FastifyReply, endpoint: Endpoint | undefined, answer: Answer): void {
+    const request = reply.request.raw
+    this.counts.count(endpoint, answer.status)
+    const headers: Headers = { 'cache-control': 'no-store', 'content-type': answer.type, ...answer.headers }
+    addCors(headers, request.headers.origin)
+    reply.hijack()
+    answerAndLinger(request, reply.raw, { status: answer.status, headers }, answer.body)
+  }
+}
+
+/** Fastify adds a charset to JSON that it serialises itself; ours is sent as it is. */
+function asItIs(payload: unknown): string {
+  return payload as string
+}
