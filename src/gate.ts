@@ -9,8 +9,8 @@ import { type Clock, systemClock } from './clock.js'
 import type { Config } from './config.js'
 import { selectDecoder } from './decode/select.js'
 import { decoderOptions } from './decoder-options.js'
-import { createIngest } from './http/app.js'
-import { createOps, type Ops } from './http/ops.js'
+import { createIngest, type IngestListener } from './http/app.js'
+import { createOps } from './http/ops.js'
 import { Intake } from './intake.js'
 import { Ledger } from './ledger.js'
 import { nodeDisk } from './log/node-disk.js'
@@ -19,9 +19,9 @@ import type { Logger } from './logger.js'
 import { createMetrics } from './metrics.js'
 import { Rejects } from './rejects.js'
 import { Replayed } from './rejects/replayed.js'
-import { Replayer } from './replay.js'
+import { Replayer, type ReplayRequest, type ReplayResult } from './replay.js'
 import { RequestIds } from './request-id.js'
-import { fullnessWarning, Growth, readiness, type StatusParts, statusOf } from './status.js'
+import { fullnessWarning, Growth, type Phase, readinessOf, type StatusParts, statusOf } from './status.js'
 import { Storage } from './storage.js'
 import { packageVersion } from './version.js'
 
@@ -62,53 +62,19 @@ async function start(
 ): Promise<Omit<Gate, 'stop'>> {
   const storage = await Storage.open(config, { logger, clock, disk })
   started.push(() => storage.close())
-  const { log, rejectsLog } = storage
-
-  const selection = selectDecoder(config.decoder, decoderOptions(config))
-  const { decoder } = selection
-  if (decoder.name === 'reference') logger.warn(`${selection.reason} Results are the same, at a higher cost.`)
-  const budget = new Budget(config.memoryInflightBytes)
-  // The log's two batches; config/check.ts makes sure that they fit.
-  budget.take(2 * config.batchBytesMax)
-  const ledger = new Ledger()
-  const rejects = new Rejects(rejectsLog, decoder.tokens, clock)
-  const requestIds = new RequestIds(randomBytes(8))
-  const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
-  const ingest = createIngest({ config, intake, budget, logger, clock })
-
-  const status: StatusParts = {
-    version: packageVersion(),
-    config,
-    clock,
-    startedMs: clock.monoMs(),
-    decoder: selection,
-    ledger,
-    log,
-    rejectsLog,
-    rejects,
-    intake,
-    budget,
-    counts: ingest.counts,
-    growth: new Growth(clock),
-  }
-  const replayed = await Replayed.open(disk, storage.directory, () => rejectsLog.status())
-  const replayer = new Replayer({
-    intake,
-    replayed,
-    nextRejectOffset: () => rejectsLog.nextOffset,
-    nowMs: () => clock.nowMs(),
-    bodyLimitBytes: config.bodyLimitBytes,
-  })
-  let phase: 'starting' | 'serving' | 'draining' = 'starting'
-  const ops: Ops = createOps({
+  const parts = build(config, storage, logger, clock)
+  const { status, ingest } = parts
+  const replay = await replays(config, storage, parts, disk)
+  let phase: Phase = 'starting'
+  const ops = createOps({
     config,
     version: packageVersion(),
     logger,
-    ready: () => readiness(status, phase),
+    ready: () => readinessOf(phase, status),
     status: () => statusOf(status),
     metrics: createMetrics(status),
-    replay: (request) => replayer.replay(request),
-    budget,
+    replay,
+    budget: parts.budget,
   })
 
   const opsAddress = await ops.listen()
@@ -125,6 +91,61 @@ async function start(
     await sleep(config.drainMs)
   })
   return { ingestAddress, opsAddress }
+}
+
+interface Parts {
+  readonly budget: Budget
+  readonly intake: Intake
+  readonly ingest: IngestListener
+  readonly status: StatusParts
+}
+
+/** Everything between the listeners and the storage; nothing here waits. */
+function build(config: Config, { log, rejectsLog }: Storage, logger: Logger, clock: Clock): Parts {
+  const selection = selectDecoder(config.decoder, decoderOptions(config))
+  const { decoder } = selection
+  if (decoder.name === 'reference') logger.warn(`${selection.reason} Results are the same, at a higher cost.`)
+  const budget = new Budget(config.memoryInflightBytes)
+  // The log's two batches; config/check.ts makes sure that they fit.
+  budget.take(2 * config.batchBytesMax)
+  const ledger = new Ledger()
+  const rejects = new Rejects(rejectsLog, decoder.tokens, clock)
+  const requestIds = new RequestIds(randomBytes(8))
+  const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
+  const ingest = createIngest({ config, intake, budget, logger, clock })
+  const status: StatusParts = {
+    version: packageVersion(),
+    config,
+    clock,
+    startedMs: clock.monoMs(),
+    decoder: selection,
+    ledger,
+    log,
+    rejectsLog,
+    rejects,
+    intake,
+    budget,
+    counts: ingest.counts,
+    growth: new Growth(clock),
+  }
+  return { budget, intake, ingest, status }
+}
+
+async function replays(
+  config: Config,
+  { directory, rejectsLog }: Storage,
+  { intake, status }: Parts,
+  disk: Disk,
+): Promise<(request: ReplayRequest) => Promise<readonly ReplayResult[]>> {
+  const replayed = await Replayed.open(disk, directory, () => rejectsLog.status())
+  const replayer = new Replayer({
+    intake,
+    replayed,
+    nextRejectOffset: () => rejectsLog.nextOffset,
+    nowMs: () => status.clock.nowMs(),
+    bodyLimitBytes: config.bodyLimitBytes,
+  })
+  return (request) => replayer.replay(request)
 }
 
 /** At 70 % and 90 %, with the hours left: while there still is time to do something. */

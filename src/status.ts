@@ -25,7 +25,7 @@ export interface StatusParts {
   readonly rejects: Pick<Rejects, 'kept' | 'dropped'>
   readonly intake: Pick<Intake, 'waiting'>
   readonly budget: Pick<Budget, 'usedBytes' | 'bytesMax' | 'refusals'>
-  readonly counts: RequestCounts
+  readonly counts: Pick<RequestCounts, 'requests' | 'durations' | 'connections' | 'refusedConnections'>
   readonly growth: Growth
 }
 

@@ -174,10 +174,11 @@ async function recordKill(k: number, made: boolean, skip: (site: string) => bool
     ).then(resolve, reject)
   })
   if (!killed) return undefined
-  await life(seen, 0)
-  const snapshots = [{ call: k, disk: disk.crash('strict'), acknowledged: [...promised.acknowledged] }]
-  await life(seen, 4)
-  snapshots.push({ call: k, disk: disk.crash('strict'), acknowledged: [...promised.acknowledged] })
+  const snapshots: Snapshot[] = []
+  for (const batches of [0, 1, 3]) {
+    await life(seen, batches)
+    snapshots.push({ call: k, disk: disk.crash('strict'), acknowledged: [...promised.acknowledged] })
+  }
   return { snapshots, promised }
 }
 
@@ -227,8 +228,12 @@ async function firstFlaw(
   return undefined
 }
 
-/** Syncs that no acknowledged event depends on. */
-const NOT_FOR_P1: Readonly<Record<string, string>> = {}
+/** Syncs that no acknowledged event depends on, and why they are there. */
+const NOT_FOR_P1: Readonly<Record<string, string>> = {
+  'identity.ts:save': 'a lost writer.json is made anew from the newest segment',
+  'segment.ts:createSpare': 'allocates ahead, so that the syncs of batches are quick',
+  'segment.ts:zeroTo': 'allocates ahead, so that the syncs of batches are quick',
+}
 
 describe('P1: an acknowledged event is on stable storage', () => {
   it('survives a crash at every call to the disk that forgets all that is not synced', async () => {
@@ -259,8 +264,7 @@ describe('P1: an acknowledged event is on stable storage', () => {
       if ((await firstFlaw(snapshots, promised.sent)) !== undefined) continue
       if ((await firstFlawOfKills(skip)).flaw === undefined) unnoticed.push(site)
     }
-    expect(unnoticed.map((site) => site.replace(/:\d+$/, '')).toSorted()).toEqual(
-      Object.keys(NOT_FOR_P1).toSorted(),
-    )
+    const names = new Set(unnoticed.map((site) => site.replace(/:\d+$/, '')))
+    expect([...names].toSorted()).toEqual(Object.keys(NOT_FOR_P1))
   })
 })
