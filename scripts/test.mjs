@@ -33,6 +33,7 @@ async function rustTests() {
     '--quiet',
     ...(soak ? ['--', '--include-ignored'] : []),
   ])
+  if (soak) await part('fuzz targets', process.execPath, [join(root, 'native/fuzz/run.mjs'), '120'])
 }
 
 async function typescriptTests() {

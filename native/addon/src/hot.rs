@@ -4,6 +4,7 @@
 //! the callback's data pointer and is freed by a finaliser; each environment (worker thread) has its own.
 
 use std::cell::RefCell;
+use std::ffi::CStr;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -27,9 +28,18 @@ pub struct State {
 
 type Span = (*mut u8, usize);
 
+/// Why there was no call.
+type Refusal = &'static CStr;
+
+const NOT_ARRAYS: Refusal = c"decode takes two typed arrays";
+const SHARED: Refusal =
+    c"decode takes two typed arrays that share no memory, and none with the decoder's own";
+const TAKEN_AWAY: Refusal = c"the decoder's memory was transferred or resized";
+
 fn overlap((left, left_length): Span, (right, right_length): Span) -> bool {
     let (left, right) = (left as usize, right as usize);
-    left < right + right_length && right < left + left_length
+    let is_either_empty = left_length == 0 || right_length == 0;
+    !is_either_empty && left < right + right_length && right < left + left_length
 }
 
 impl State {
@@ -45,20 +55,25 @@ impl State {
         Ok(Self { decoder, table, input, scratch })
     }
 
-    /// Decodes one request. `None`: the batch is not apart from the decoder's own memory or from the body.
-    fn decode(&self, body: Span, batch: Span) -> Option<i32> {
-        let own = [self.table.span(), self.input.span(), self.scratch.span()];
+    /// Decodes one request, unless that could touch memory which is not the decoder's or is seen twice.
+    fn decode(&self, body: Span, batch: Span) -> std::result::Result<i32, Refusal> {
+        let pinned = [&self.table, &self.input, &self.scratch];
+        if !pinned.into_iter().all(Pinned::is_in_place) {
+            return Err(TAKEN_AWAY);
+        }
+        let own = pinned.map(Pinned::span);
         let meets_own = |span: Span| own.into_iter().any(|other| overlap(span, other));
         if meets_own(batch) || overlap(body, batch) {
-            return None;
+            return Err(SHARED);
         }
         // A body may be a view of the last payload, which lies in the scratch buffer.
         // SAFETY: the argument is alive during the call, and nothing writes to it meanwhile.
         let body = unsafe { slice::from_raw_parts(body.0, body.1) };
         let copy = meets_own((body.as_ptr().cast_mut(), body.len())).then(|| body.to_vec());
         let [(table, table_bytes), (input, input_bytes), (scratch, scratch_bytes)] = own;
-        // SAFETY: the arrays are pinned, apart from each other (checked above), the table is aligned, and JavaScript
-        // does not run during the call.
+        // SAFETY: the arrays are pinned and have the memory they were pinned with (asked above); they are apart from each
+        // other (checked once) and from the batch; the table is aligned, any bytes are integers, and JavaScript does not
+        // run in this thread during the call.
         let call = unsafe {
             Call {
                 table: slice::from_raw_parts_mut(table.cast(), table_bytes / size_of::<i32>()),
@@ -68,7 +83,7 @@ impl State {
                 batch: slice::from_raw_parts_mut(batch.0, batch.1),
             }
         };
-        Some(self.decoder.borrow_mut().decode(call))
+        Ok(self.decoder.borrow_mut().decode(call))
     }
 }
 
@@ -95,15 +110,14 @@ unsafe extern "C" fn release(_: sys::napi_env, data: *mut std::ffi::c_void, _: *
     drop(unsafe { Rc::from_raw(data.cast::<State>().cast_const()) });
 }
 
-/// `decode(body, batch)`: the status; a `TypeError` for other arguments.
+/// `decode(body, batch)`: the status; a `TypeError` for arguments that cannot be used.
 unsafe extern "C" fn decode(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let answer = catch_unwind(AssertUnwindSafe(|| answer(env, info)));
     let status = match answer {
-        Ok(Some(status)) => status,
-        Ok(None) => {
-            let message = c"decode takes two typed arrays that share no memory";
-            // SAFETY: both strings end with a zero byte; what is thrown is seen once this function returns.
-            unsafe { sys::napi_throw_type_error(env, ptr::null(), message.as_ptr()) };
+        Ok(Ok(status)) => status,
+        Ok(Err(refusal)) => {
+            // SAFETY: the text ends with a zero byte; what is thrown is seen once this function returns.
+            unsafe { sys::napi_throw_type_error(env, ptr::null(), refusal.as_ptr()) };
             return ptr::null_mut();
         }
         Err(_) => status::PANICKED as i32,
@@ -115,16 +129,16 @@ unsafe extern "C" fn decode(env: sys::napi_env, info: sys::napi_callback_info) -
 }
 
 #[inline]
-fn answer(env: sys::napi_env, info: sys::napi_callback_info) -> Option<i32> {
+fn answer(env: sys::napi_env, info: sys::napi_callback_info) -> std::result::Result<i32, Refusal> {
     let (mut arguments, mut count, mut data) = ([ptr::null_mut(); 2], 2, ptr::null_mut());
     let (list, this) = (arguments.as_mut_ptr(), ptr::null_mut());
     // SAFETY: `arguments` has as many places as `count` says.
     let status = unsafe { sys::napi_get_cb_info(env, info, &raw mut count, list, this, &raw mut data) };
     if status != sys::Status::napi_ok || count < arguments.len() {
-        return None;
+        return Err(NOT_ARRAYS);
     }
-    let body = bytes_of(env, arguments[0]).ok()?;
-    let batch = bytes_of(env, arguments[1]).ok()?;
+    let body = bytes_of(env, arguments[0]).map_err(|_| NOT_ARRAYS)?;
+    let batch = bytes_of(env, arguments[1]).map_err(|_| NOT_ARRAYS)?;
     // SAFETY: `data` is the state that `create_function` put there; the function that is being called keeps it alive.
     let state = unsafe { &*data.cast::<State>().cast_const() };
     state.decode(body, batch)

@@ -7,6 +7,7 @@ mod pinned;
 
 use std::cell::RefCell;
 use std::hash::{BuildHasher, RandomState};
+use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
 use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, ToNapiValue, Uint8Array, Unknown};
@@ -45,6 +46,9 @@ fn size(value: f64) -> usize {
 
 fn core_options(options: NativeOptions) -> Result<Options> {
     let store_ip = StoreIp::from_int(options.store_ip);
+    if size(options.records_max) == 0 {
+        return Err(Error::from_reason("recordsMax must be at least 1"));
+    }
     let tokens_allowed = options.tokens_allowed;
     Ok(Options {
         records_max: size(options.records_max),
@@ -66,6 +70,7 @@ fn core_options(options: NativeOptions) -> Result<Options> {
 ///
 /// Memory that is too small, not aligned or not apart; options that mean nothing.
 #[napi(
+    catch_unwind,
     ts_return_type = "{ decode(body: Uint8Array, batch: Uint8Array): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }"
 )]
 pub fn create_decoder<'env>(
@@ -79,6 +84,9 @@ pub fn create_decoder<'env>(
     let table = Pinned::new(env, table, decoder.table_ints() * size_of::<i32>())?;
     let input = Pinned::new(env, input, 0)?;
     let scratch = Pinned::new(env, scratch, SCRATCH_BYTES_MORE)?;
+    if [&table, &input, &scratch].iter().any(|pinned| i32::try_from(pinned.span().1).is_err()) {
+        return Err(Error::from_reason("positions are 32-bit integers: 2 GiB at most"));
+    }
     let state = Rc::new(State::new(RefCell::new(decoder), table, input, scratch)?);
     let mut handle = Object::new(env)?;
     handle.set_named_property("decode", hot::create_function(env, Rc::clone(&state))?)?;
@@ -108,7 +116,9 @@ fn add<R: ToNapiValue + 'static>(
 ) -> Result<()> {
     let state = Rc::clone(state);
     let function = env.create_function_from_closure::<(), R, _>(name, move |arguments| {
-        body(&mut state.decoder.borrow_mut(), arguments)
+        // A panic must not reach the engine: it would end the process.
+        let call = AssertUnwindSafe(|| body(&mut state.decoder.borrow_mut(), arguments));
+        catch_unwind(call).unwrap_or_else(|_| Err(Error::from_reason("the native decoder panicked")))
     })?;
     handle.set_named_property(name, function)
 }
@@ -118,7 +128,7 @@ fn add<R: ToNapiValue + 'static>(
 /// # Errors
 ///
 /// Only those of the engine.
-#[napi(ts_return_type = "Record<string, number>")]
+#[napi(catch_unwind, ts_return_type = "Record<string, number>")]
 pub fn layout(env: &Env) -> Result<Object<'_>> {
     let mut layout = Object::new(env)?;
     for (name, value) in batch::layout() {
@@ -128,14 +138,14 @@ pub fn layout(env: &Env) -> Result<Object<'_>> {
 }
 
 /// The package's version.
-#[napi]
+#[napi(catch_unwind)]
 #[must_use]
 pub fn version() -> &'static str {
     env!("CARGO_PKG_VERSION")
 }
 
 /// CRC-32C of `bytes`; `seed` is the checksum of what stands before them.
-#[napi(js_name = "crc32c")]
+#[napi(js_name = "crc32c", catch_unwind)]
 #[must_use]
 pub fn crc32c(bytes: &[u8], seed: Option<u32>) -> u32 {
     sluicegate_core::crc32c::crc32c(bytes, seed.unwrap_or(0))

@@ -1,4 +1,6 @@
-//! Memory of a typed array that stays where it is: a reference keeps the array alive.
+//! Memory of a typed array that stays where it is: a reference keeps the array alive, and every use asks whether the
+//! memory is still the array's own. (JavaScript can take it away: `structuredClone` and `postMessage` with a transfer
+//! list, `ArrayBuffer.prototype.transfer`, `resize`.)
 
 use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Env, Error, Result, check_status, sys};
@@ -29,6 +31,17 @@ impl Pinned {
     pub fn span(&self) -> (*mut u8, usize) {
         (self.start, self.length)
     }
+
+    /// The array still has the memory that it was pinned with.
+    #[inline]
+    pub fn is_in_place(&self) -> bool {
+        let mut array = std::ptr::null_mut();
+        // SAFETY: the reference is strong and deleted only in `drop`; the pointer is to a local.
+        let status = unsafe { sys::napi_get_reference_value(self.env, self.reference, &raw mut array) };
+        // An array whose memory was taken away has length 0.
+        status == sys::Status::napi_ok
+            && bytes_of(self.env, array).is_ok_and(|span| span == (self.start, self.length))
+    }
 }
 
 impl Drop for Pinned {
@@ -42,8 +55,9 @@ impl Drop for Pinned {
 #[inline]
 pub fn bytes_of(env: sys::napi_env, array: sys::napi_value) -> Result<(*mut u8, usize)> {
     let (mut start, mut length) = (std::ptr::null_mut(), 0);
-    // SAFETY: both pointers are to locals; anything but a typed array is answered with an error.
-    check_status!(unsafe { sys::napi_get_buffer_info(env, array, &raw mut start, &raw mut length) })?;
+    // SAFETY: both pointers are to locals; Node answers anything but a view of memory with `napi_invalid_arg`.
+    let status = unsafe { sys::napi_get_buffer_info(env, array, &raw mut start, &raw mut length) };
+    check_status!(status, "not a typed array")?;
     // An empty array may have no address; slices need one.
     let start = if start.is_null() { std::ptr::NonNull::dangling().as_ptr() } else { start.cast() };
     Ok((start, length))

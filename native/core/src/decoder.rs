@@ -53,14 +53,29 @@ impl Decoder {
         HEADER_INTS + ROW_INTS * self.options.records_max
     }
 
-    /// Decodes one request; returns the header's status. A panic leaves everything as it was but for the table's rows
-    /// and bytes of the room.
+    /// Decodes one request; returns the header's status.
+    ///
+    /// A panic, which numbers that make no sense lead to as well, is caught: no token got an id, nothing counts as
+    /// written, and the header says so. What may have changed are the table's rows, the scratch buffer, and bytes of the
+    /// room itself; never anything outside of it.
     pub fn decode(&mut self, call: Call) -> i32 {
-        catch_unwind(AssertUnwindSafe(|| self.decode_unguarded(call))).unwrap_or(status::PANICKED as i32)
+        let Call { table, input, scratch, body, batch } = call;
+        let guarded = AssertUnwindSafe(|| {
+            self.decode_unguarded(Call { table: &mut *table, input, scratch, body, batch })
+        });
+        catch_unwind(guarded).unwrap_or_else(|_| {
+            if let Some(totals) = table.get_mut(header::STATUS..HEADER_INTS) {
+                totals.fill(0);
+                totals[0] = status::PANICKED as i32;
+                totals[header::FIRST_REJECTED - header::STATUS] = -1;
+            }
+            status::PANICKED as i32
+        })
     }
 
     fn decode_unguarded(&mut self, call: Call) -> i32 {
         let Call { table, input, scratch, body, batch } = call;
+        assert!(i32::try_from(body.len()).is_ok(), "positions are 32-bit integers");
         self.panic_if_asked(body);
         self.memory.clear();
         let mut table = Table::new(table);
@@ -118,8 +133,9 @@ impl Decoder {
             table.set(header::TOKEN_COUNT, self.tokens.count());
             return status::NEEDS_ROOM as i32;
         }
-        self.intern_pending(table);
         write_totals(table, status::OK, totals);
+        // Last, since nothing takes an id back: it cannot panic, its rows have been written before.
+        self.intern_pending(table);
         table.set(header::TOKEN_COUNT, self.tokens.count());
         status::OK as i32
     }

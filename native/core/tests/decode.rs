@@ -123,7 +123,7 @@ fn every_endpoint_writes_its_kind() {
         (Endpoint::Import, EVENT, "t0k:u1"),
     ];
     for (endpoint, body, key) in cases {
-        let request = Request { endpoint, content: Content::Json, query: "", body: body.as_bytes() };
+        let request = Request { endpoint, content: Content::Json, query: b"", body: body.as_bytes() };
         assert_eq!(harness.decode_freely(request), OK);
         assert_eq!(harness.event(0).0, key);
         assert_eq!(harness.record(0)[4], endpoint as u8);

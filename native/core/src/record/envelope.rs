@@ -75,7 +75,7 @@ pub fn moment(item: &Item, request: &Request) -> Moment {
             Moment { flags: flag::TIME_FUTURE, ..received }
         }
         Some(Ms::At(ms)) => {
-            let is_late = envelope.endpoint == Endpoint::Track && ms < received.ms - LATE_MS;
+            let is_late = envelope.endpoint == Endpoint::Track && ms < received.ms.saturating_sub(LATE_MS);
             Moment { ms, flags: if is_late { flag::LATE } else { 0 } }
         }
         _ => Moment { flags: flag::TIME_INVALID, ..received },

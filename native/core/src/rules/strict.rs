@@ -68,7 +68,7 @@ impl Judge<'_> {
         self.rule(value.kind == Kind::Number, Problem::ImportTimeInvalid, slot::TIME)?;
         let received_ms = self.request.envelope.received_ms;
         let (is_future, is_past) = match time::read(value.raw(self.item.payload)) {
-            Ms::At(ms) => (ms > received_ms + FUTURE_MS_MAX, ms < YEAR_1971_MS),
+            Ms::At(ms) => (ms > received_ms.saturating_add(FUTURE_MS_MAX), ms < YEAR_1971_MS),
             Ms::TooLate => (true, false),
             Ms::TooEarly => (false, true),
         };

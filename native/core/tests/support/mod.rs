@@ -2,6 +2,10 @@
 
 #![allow(dead_code, reason = "each test binary uses a part of it")]
 
+pub mod invariants;
+pub mod mutation;
+pub mod oracle;
+
 use sluicegate_core::batch::{HEADER_INTS, ROW_INTS, header, row};
 use sluicegate_core::{Call, Content, Decoder, Endpoint, Options, SCRATCH_BYTES_MORE, StoreIp};
 
@@ -9,6 +13,13 @@ pub const RECEIVED_MS: f64 = 1_795_500_000_000.0;
 /// Request id, address, User-Agent, project id, token of the credential.
 pub const CONTEXT: [&str; 5] = ["req7", "\"203.0.113.9\"", "\"curl/8\"", "null", ""];
 const SCRATCH_BYTES: usize = 1 << 20;
+const ROOM_BYTES: usize = 1 << 20;
+
+/// By their numbers in the table.
+pub const ENDPOINTS: [Endpoint; 4] = [Endpoint::Track, Endpoint::Engage, Endpoint::Groups, Endpoint::Import];
+/// By their numbers in the table.
+pub const CONTENTS: [Content; 5] =
+    [Content::Sniff, Content::Form, Content::Json, Content::Ndjson, Content::None];
 
 pub fn options() -> Options {
     Options {
@@ -29,38 +40,59 @@ pub fn options() -> Options {
 pub struct Request<'a> {
     pub endpoint: Endpoint,
     pub content: Content,
-    pub query: &'a str,
+    pub query: &'a [u8],
     pub body: &'a [u8],
 }
 
 pub fn json(body: &str) -> Request<'_> {
-    Request { endpoint: Endpoint::Track, content: Content::Json, query: "", body: body.as_bytes() }
+    Request { endpoint: Endpoint::Track, content: Content::Json, query: b"", body: body.as_bytes() }
 }
 
 pub struct Harness {
+    pub options: Options,
     pub decoder: Decoder,
     pub table: Vec<i32>,
-    input: Vec<u8>,
-    scratch: Vec<u8>,
+    pub input: Vec<u8>,
+    pub scratch: Vec<u8>,
     pub room: Vec<u8>,
+    /// See [`CONTEXT`].
+    pub context: [&'static str; 5],
 }
 
 impl Harness {
     pub fn new(options: Options) -> Self {
+        Self::sized(options, SCRATCH_BYTES, ROOM_BYTES)
+    }
+
+    /// For payloads of at most `payload_bytes_max` bytes.
+    pub fn sized(options: Options, payload_bytes_max: usize, room_bytes: usize) -> Self {
         let table = vec![0; HEADER_INTS + ROW_INTS * options.records_max];
-        let decoder = Decoder::new(options);
-        let scratch = vec![0; SCRATCH_BYTES + SCRATCH_BYTES_MORE];
-        Self { decoder, table, input: Vec::new(), scratch, room: vec![0; 1 << 20] }
+        let decoder = Decoder::new(options.clone());
+        let scratch = vec![0; payload_bytes_max + SCRATCH_BYTES_MORE];
+        let (input, room) = (Vec::new(), vec![0; room_bytes]);
+        Self { options, decoder, table, input, scratch, room, context: CONTEXT }
     }
 
     /// Decodes into `room[position..end]`; returns the status.
     pub fn decode(&mut self, request: Request, position: usize, end: usize) -> i32 {
+        self.prepare(request, position, end);
+        self.run(request.body)
+    }
+
+    /// Decodes with table and input as they stand.
+    pub fn run(&mut self, body: &[u8]) -> i32 {
+        let Self { decoder, table, input, scratch, room, .. } = self;
+        decoder.decode(Call { table, input, scratch, body, batch: room })
+    }
+
+    /// Writes request and context as the caller does.
+    pub fn prepare(&mut self, request: Request, position: usize, end: usize) {
         for (half, bytes) in self.table.iter_mut().zip(RECEIVED_MS.to_ne_bytes().chunks(4)) {
             *half = i32::from_ne_bytes(bytes.try_into().unwrap());
         }
         self.input.clear();
-        self.input.extend_from_slice(request.query.as_bytes());
-        for (index, part) in CONTEXT.iter().enumerate() {
+        self.input.extend_from_slice(request.query);
+        for (index, part) in self.context.iter().enumerate() {
             self.input.extend_from_slice(part.as_bytes());
             self.table[header::REQUEST_ID_LENGTH + index] = part.len() as i32;
         }
@@ -75,8 +107,6 @@ impl Harness {
         for (index, value) in numbers {
             self.table[index] = value as i32;
         }
-        let Self { decoder, table, input, scratch, room } = self;
-        decoder.decode(Call { table, input, scratch, body: request.body, batch: room })
     }
 
     /// With all the room there is.
@@ -90,6 +120,13 @@ impl Harness {
 
     pub fn row(&self, index: usize, field: usize) -> i32 {
         self.table[HEADER_INTS + index * ROW_INTS + field]
+    }
+
+    /// The bytes that hold the JSON text.
+    pub fn payload<'a>(&'a self, body: &'a [u8]) -> &'a [u8] {
+        let source = if self.header(header::PAYLOAD_SOURCE) == 0 { body } else { &self.scratch };
+        let start = self.header(header::PAYLOAD_START) as usize;
+        &source[start..start + self.header(header::PAYLOAD_LENGTH) as usize]
     }
 
     /// The bytes of an accepted row's record.

@@ -1,0 +1,244 @@
+/** The addon as a hostile caller sees it: arguments that would touch foreign memory are errors, and nothing is leaked. */
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
+import { Worker } from 'node:worker_threads'
+import { afterEach, expect, it } from 'vitest'
+import type { NativeAddon, NativeHandle } from '../../src/decode/native.js'
+import { Header, HEADER_INTS, ROW_INTS, Status, StoreIp } from '../../src/decode/decoder.js'
+import { describeWith } from '../support/require.js'
+
+const specifier: string = '#native'
+const loaded = await import(specifier).then(
+  (addon: NativeAddon) => addon,
+  () => undefined,
+)
+
+const RECORDS_MAX = 10
+const TABLE_BYTES = (HEADER_INTS + RECORDS_MAX * ROW_INTS) * 4
+const OPTIONS = {
+  recordsMax: RECORDS_MAX,
+  recordBytesMax: 1000,
+  outputBytesMax: 10_000,
+  storeIp: StoreIp.unlessRefused,
+  dropLate: false,
+  tokensMax: 10,
+}
+const EVENT = Buffer.from('{"event":"e","properties":{"token":"t0k"}}')
+
+interface Memory {
+  readonly table: Uint8Array
+  readonly input: Uint8Array
+  readonly scratch: Uint8Array
+}
+
+const memory = (): Memory => ({
+  table: new Uint8Array(TABLE_BYTES),
+  input: new Uint8Array(1000),
+  scratch: new Uint8Array(5000),
+})
+
+function create(more: Partial<Memory> = {}, options: object = {}): Memory & NativeHandle {
+  const parts = { ...memory(), ...more }
+  const handle = loaded!.createDecoder(parts.table, parts.input, parts.scratch, { ...OPTIONS, ...options })
+  return { ...parts, ...handle }
+}
+
+/** Writes a context as src/decode/native.ts does, and the room. */
+function prepare({ table, input }: Memory, room: number): void {
+  const header = new Int32Array(table.buffer, table.byteOffset, HEADER_INTS)
+  new Float64Array(table.buffer, table.byteOffset, 1)[0] = 1_795_500_000_000
+  Buffer.from(input.buffer).write('req7nullnullnull')
+  const lengths = { requestIdLength: 4, ipJsonLength: 4, uaJsonLength: 4, projectIdJsonLength: 4 } as const
+  for (const [name, value] of Object.entries(lengths)) header[Header[name as keyof typeof lengths]] = value
+  header[Header.content] = 2
+  header[Header.roomEnd] = room
+}
+
+/** The ways in which JavaScript can take an array's memory away; `resize` needs a buffer that was made for it. */
+const resizable = (bytes: number): Uint8Array => {
+  const Resizable = ArrayBuffer as unknown as new (n: number, o: { maxByteLength: number }) => ArrayBuffer
+  return new Uint8Array(new Resizable(bytes, { maxByteLength: bytes + 1 }))
+}
+
+describeWith('native', 'the native addon', () => {
+  afterEach(() => {
+    setFlagsFromString('--no-expose-gc')
+  })
+
+  it('decodes into the batch, and leaves the rest of it alone', () => {
+    const decoder = create()
+    prepare(decoder, 900)
+    const batch = new Uint8Array(1000).fill(0xa5)
+    expect(decoder.decode(EVENT, batch)).toBe(Status.ok)
+    expect(decoder.tokenName(2)).toBe('t0k')
+    expect(batch.subarray(900).every((byte) => byte === 0xa5)).toBe(true)
+    expect(Buffer.from(batch).includes('"token":"t0k"')).toBe(true)
+  })
+
+  it('refuses what is no view of memory', () => {
+    const decoder = create()
+    const decode = decoder.decode as (...args: unknown[]) => number
+    const batch = new Uint8Array(1000)
+    const values = [undefined, null, 1, 'text', {}, [], new ArrayBuffer(8), () => 1, Symbol('s'), 1n]
+    for (const value of values) {
+      expect(() => decode(value, batch)).toThrow(TypeError)
+      expect(() => decode(EVENT, value)).toThrow(TypeError)
+      const parts = { table: value } as unknown as Partial<Memory>
+      expect(() => create(parts)).toThrow()
+    }
+    expect(() => decode()).toThrow(TypeError)
+    expect(() => decode(EVENT)).toThrow(TypeError)
+    expect(() =>
+      loaded!.createDecoder(...([] as unknown as Parameters<NativeAddon['createDecoder']>)),
+    ).toThrow()
+  })
+
+  it('refuses memory that is too small, not aligned, or shared', () => {
+    expect(() => create({ table: new Uint8Array(TABLE_BYTES - 1) })).toThrow(/bytes where/)
+    expect(() => create({ scratch: new Uint8Array(63) })).toThrow(/bytes where/)
+    expect(() => create({ table: new Uint8Array(new ArrayBuffer(TABLE_BYTES + 8), 1) })).toThrow(
+      /multiple of four/,
+    )
+    const one = new ArrayBuffer(20_000)
+    expect(() => create({ table: new Uint8Array(one), input: new Uint8Array(one, 19_999) })).toThrow(
+      /overlap/,
+    )
+    expect(() => create({ input: new Uint8Array(one, 0, 100), scratch: new Uint8Array(one, 99) })).toThrow(
+      /overlap/,
+    )
+    expect(() => create({}, { recordsMax: 0 })).toThrow(/recordsMax/)
+    expect(() => create({}, { storeIp: 3 })).toThrow(/storeIp/)
+    expect(() => create({}, { recordsMax: RECORDS_MAX + 1 })).toThrow(/bytes where/)
+    expect(() => create({}, { recordsMax: Number.NaN })).toThrow()
+  })
+
+  it('refuses a batch that meets body, table, input or scratch', () => {
+    const decoder = create()
+    const { table, input, scratch } = decoder
+    const whole = new Uint8Array(2000)
+    for (const batch of [table, input, scratch.subarray(4999)]) {
+      expect(() => decoder.decode(EVENT, batch)).toThrow(/share no memory/)
+    }
+    expect(() => decoder.decode(whole.subarray(0, 1001), whole.subarray(1000))).toThrow(/share no memory/)
+    // Neighbours, and an empty view in the middle, share nothing.
+    prepare(decoder, 1000)
+    expect(decoder.decode(whole.subarray(0, 1000), whole.subarray(1000))).toBe(Status.ok)
+    expect(decoder.decode(whole.subarray(1500, 1500), whole.subarray(1000))).toBe(Status.ok)
+  })
+
+  it('takes a body that is a view of its own scratch buffer', () => {
+    const decoder = create()
+    prepare(decoder, 1000)
+    decoder.scratch.set(EVENT, 100)
+    const view = decoder.scratch.subarray(100, 100 + EVENT.length)
+    expect(decoder.decode(view, new Uint8Array(1000))).toBe(Status.ok)
+    expect(decoder.tokenCount()).toBe(3)
+  })
+
+  for (const part of ['table', 'input', 'scratch'] as const) {
+    it(`refuses to work once its ${part} was transferred or resized`, () => {
+      const batch = new Uint8Array(1000)
+      const transferred = create()
+      prepare(transferred, 1000)
+      structuredClone(transferred[part].buffer, { transfer: [transferred[part].buffer as ArrayBuffer] })
+      expect(() => transferred.decode(EVENT, batch)).toThrow(/transferred or resized/)
+
+      const resized = create({ [part]: resizable(part === 'table' ? TABLE_BYTES : 5000) })
+      prepare(resized, 1000)
+      expect(resized.decode(EVENT, batch)).toBe(Status.ok)
+      const buffer = resized[part].buffer as unknown as { resize(bytes: number): void }
+      buffer.resize(0)
+      expect(() => resized.decode(EVENT, batch)).toThrow(/transferred or resized/)
+    })
+  }
+
+  it('answers a transferred batch or body with an error or an empty one', () => {
+    const decoder = create()
+    prepare(decoder, 1000)
+    const batch = new Uint8Array(1000)
+    structuredClone(batch.buffer, { transfer: [batch.buffer] })
+    expect(decoder.decode(EVENT, batch)).toBe(Status.panicked)
+  })
+
+  it('P3: answers numbers that make no sense with `panicked`, and goes on', () => {
+    const decoder = create()
+    prepare(decoder, 1000)
+    const header = new Int32Array(decoder.table.buffer, 0, HEADER_INTS)
+    const batch = new Uint8Array(1000)
+    const bad = {
+      roomPosition: -1,
+      roomEnd: 1001,
+      requestIdLength: 1 << 20,
+      endpoint: 9,
+      content: -3,
+    } as const
+    for (const [name, value] of Object.entries(bad)) {
+      const index = Header[name as keyof typeof bad]
+      const before = header[index]!
+      header[index] = value
+      expect(decoder.decode(EVENT, batch), name).toBe(Status.panicked)
+      header[index] = before
+    }
+    expect(decoder.tokenCount()).toBe(2)
+    expect(decoder.decode(EVENT, batch)).toBe(Status.ok)
+  })
+
+  it('refuses tokens and ids of other types', () => {
+    const decoder = create()
+    const { internToken, findToken, tokenName } = decoder as unknown as Record<
+      string,
+      (value?: unknown) => unknown
+    >
+    for (const value of [undefined, 1, {}, null]) {
+      expect(() => internToken!(value)).toThrow()
+      expect(() => findToken!(value)).toThrow()
+    }
+    expect(() => tokenName!('2')).toThrow()
+    expect(tokenName!(4_000_000_000)).toBeNull()
+  })
+
+  it('frees its memory when the handle is collected', async () => {
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    const BYTES = 50_000_000
+    const settle = async (): Promise<number> => {
+      for (let turn = 0; turn < 5; turn++) {
+        gc()
+        await new Promise((resolve) => setImmediate(resolve))
+      }
+      return process.memoryUsage().arrayBuffers
+    }
+    const before = await settle()
+    const kept = create({ scratch: new Uint8Array(BYTES) }).tokenCount
+    expect(await settle()).toBeGreaterThan(before + BYTES / 2)
+    expect(kept()).toBe(2)
+    for (let round = 0; round < 5; round++) create({ scratch: new Uint8Array(BYTES) })
+    // `kept` may still be needed by the loop's optimiser: one of six at most.
+    expect(await settle()).toBeLessThan(before + 2 * BYTES)
+  })
+
+  it('has one state for each worker thread, while they run at the same time', async () => {
+    const url = new URL('../../native/index.js', import.meta.url).href
+    const source = `
+      const { workerData, parentPort } = require('node:worker_threads')
+      import(workerData.url).then((addon) => {
+        const handle = addon.createDecoder(
+          new Uint8Array(workerData.tableBytes), new Uint8Array(1000), new Uint8Array(5000), workerData.options)
+        for (let index = 0; index < 5; index++) handle.internToken('token ' + workerData.name + index)
+        parentPort.postMessage([handle.tokenCount(), handle.tokenName(2)])
+      })`
+    const answers = await Promise.all(
+      ['a', 'b', 'c', 'd'].map(async (name) => {
+        const workerData = { url, name, tableBytes: TABLE_BYTES, options: OPTIONS }
+        const worker = new Worker(source, { eval: true, workerData })
+        const message = await new Promise((resolve, reject) => {
+          worker.once('message', resolve).once('error', reject)
+        })
+        await worker.terminate()
+        return message
+      }),
+    )
+    expect(answers).toEqual(['a', 'b', 'c', 'd'].map((name) => [7, `token ${name}0`]))
+    expect(create().tokenCount()).toBe(2)
+  })
+})
