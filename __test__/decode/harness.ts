@@ -119,6 +119,8 @@ export interface Decoded {
   readonly batch: DecodedBatch
   readonly rows: readonly DecodedRow[]
   readonly payload: string
+  /** The records, back to back. */
+  readonly bytes: Buffer
 }
 
 const OUTCOMES = ['accepted', 'rejected', 'ignored'] as const
@@ -159,5 +161,6 @@ export function decode(decoder: Decoder, request: Input, context: Partial<Reques
     batch,
     rows: Array.from({ length: batch.rows }, (_, index) => readRow(decoder, batch, index)),
     payload: asBuffer(batch.payload()).toString('latin1'),
+    bytes: asBuffer(bytes),
   }
 }

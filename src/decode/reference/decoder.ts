@@ -167,6 +167,7 @@ export class ReferenceDecoder implements Decoder {
     if (length > room.end - room.position) {
       this.table[Header.status] = Status.needsRoom
       this.table[Header.end] = room.position
+      this.table[Header.tokenCount] = this.tokens.size
       return
     }
     room.bytes.set(this.output.bytes(), room.position)
