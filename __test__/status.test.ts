@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest'
 import { ManualClock } from '../src/clock.js'
-import { fullnessWarning, Growth, readinessOf, statusOf } from '../src/status.js'
+import { fullnessWarning, Growth, readiness, statusOf } from '../src/status.js'
 import { logStatus, statusParts } from './support/status-parts.js'
 
 const HOUR_MS = 3_600_000
@@ -94,19 +94,19 @@ describe('readiness', () => {
     statusParts({ log: { status: () => logStatus(changes) } })
 
   it('a server that starts or drains wants no requests', () => {
-    expect(readinessOf('starting', parts({}))).toEqual({ ready: false, accepting: false, reason: 'starting' })
-    expect(readinessOf('draining', parts({}))).toEqual({ ready: false, accepting: true, reason: 'draining' })
+    expect(readiness(parts({}), 'starting')).toEqual({ ready: false, accepting: false, reason: 'starting' })
+    expect(readiness(parts({}), 'draining')).toEqual({ ready: false, accepting: true, reason: 'draining' })
   })
 
   it('a full log stays ready, because a balancer’s own 503 lacks CORS (rule R1)', () => {
-    const full = readinessOf('serving', parts({ state: 'full', reason: 'the log takes all it may' }))
+    const full = readiness(parts({ state: 'full', reason: 'the log takes all it may' }), 'serving')
     expect(full).toEqual({ ready: true, accepting: false, reason: 'the log takes all it may' })
   })
 
   it('a failed log is not ready', () => {
-    const failed = readinessOf('serving', parts({ state: 'failed', reason: 'EIO' }))
+    const failed = readiness(parts({ state: 'failed', reason: 'EIO' }), 'serving')
     expect(failed).toEqual({ ready: false, accepting: false, reason: 'EIO' })
-    expect(readinessOf('serving', parts({ state: 'closed' })).reason).toBe('the log is closed')
+    expect(readiness(parts({ state: 'closed' }), 'serving').reason).toBe('the log is closed')
   })
 
   it.each([
@@ -114,7 +114,7 @@ describe('readiness', () => {
     [0.7, '70 %'],
     [0.93, '93 %'],
   ])('at %f of the limit it says %j', (used, said) => {
-    const { reason, ready } = readinessOf('serving', parts({ bytes: used * 1000, bytesMax: 1000 }))
+    const { reason, ready } = readiness(parts({ bytes: used * 1000, bytesMax: 1000 }), 'serving')
     expect(ready).toBe(true)
     expect(said === '' ? reason === '' : reason.includes(said)).toBe(true)
   })

@@ -147,7 +147,7 @@ export type Phase = 'starting' | 'serving' | 'draining'
  * `GET /ready`: a full log is ready all the same, because a balancer's own 503 would lack the CORS headers without
  * which browsers throw events away (rule R1); a log that has failed is not.
  */
-export function readinessOf(phase: Phase, parts: Pick<StatusParts, 'log' | 'growth' | 'config'>): Readiness {
+export function readiness(parts: Pick<StatusParts, 'log' | 'growth' | 'config'>, phase: Phase): Readiness {
   if (phase !== 'serving') return { ready: false, accepting: phase === 'draining', reason: phase }
   const status = parts.log.status()
   parts.growth.note(status)
