@@ -27,7 +27,8 @@ export interface RejectsExtent {
 }
 
 export class Replayed {
-  private readonly running = new Set<number>()
+  /** Under way now; true: an earlier replay of it was cut short, so that its record may be in the log all the same. */
+  private readonly running = new Map<number, boolean>()
   private written: Promise<void> = Promise.resolve()
 
   private constructor(
@@ -62,24 +63,36 @@ export class Replayed {
     return this.begun.has(offset) ? 'begun' : 'never'
   }
 
-  /** Takes the offsets for a replay and writes that down. From the call on, nobody else gets them. */
+  /**
+   * Takes the offsets for a replay and writes that down. From the call on, nobody else gets them.
+   *
+   * @throws SluicegateError when the disk refuses; then nothing has begun
+   */
   async begin(offsets: readonly number[]): Promise<void> {
     const fresh = offsets.filter((offset) => !this.begun.has(offset))
-    for (const offset of offsets) this.running.add(offset)
+    for (const offset of offsets) this.running.set(offset, this.begun.has(offset))
     for (const offset of fresh) this.begun.add(offset)
     try {
       await this.write()
     } catch (error) {
       for (const offset of fresh) this.begun.remove(offset)
       for (const offset of offsets) this.running.delete(offset)
-      throw error
+      const reason = (error as Error).message
+      throw new SluicegateError(
+        'replay_unnoted',
+        `nothing was replayed: it cannot be written down (${reason})`,
+        {
+          cause: error,
+        },
+      )
     }
   }
 
   /** The replays of these offsets are over; `kept` records are in the log, `refused` ones are not. */
   async finish(endings: ReadonlyMap<number, ReplayEnding>): Promise<void> {
     for (const [offset, ending] of endings) {
-      if (ending !== 'uncertain') this.begun.remove(offset)
+      const isClear = ending === 'kept' || (ending === 'refused' && this.running.get(offset) !== true)
+      if (isClear) this.begun.remove(offset)
       if (ending === 'kept') this.done.add(offset)
     }
     try {
