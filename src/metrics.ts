@@ -109,7 +109,7 @@ export const DECLARATIONS: readonly Declaration[] = [
   counter('records_total', 'Records in receipts issued since the start, by kind and outcome.', ['kind', 'outcome'], records),
   counter('records_unavailable_total', 'Records decoded and then answered 503; not among sluicegate_records_total.', [],
     ({ ledger }) => one(ledger.unavailable)),
-  counter('http_requests_total', 'Requests answered on the ingest listener.', ['endpoint', 'status'], requests),
+  counter('http_requests_total', 'Requests answered on the ingest listener; endpoint other: everything beside the four.', ['endpoint', 'status'], requests),
   gauge('http_connections', 'Open connections on the ingest listener.', [], ({ counts }) => one(counts.connections)),
   gauge('http_connections_max', 'Limit of open connections (--connections-max).', [], ({ config }) => one(config.connectionsMax)),
   counter('http_connections_refused_total', 'Connections answered 503 at the limit.', [], ({ counts }) => one(counts.refusedConnections)),
@@ -150,7 +150,7 @@ export const DECLARATIONS: readonly Declaration[] = [
 
 const DURATIONS = {
   name: 'sluicegate_http_request_duration_seconds',
-  help: 'Time from the first byte of a request to the last byte of its reply handed over, on the ingest listener.',
+  help: 'Time from the head of a request to its reply, on the ingest endpoints.',
   type: 'histogram',
   labelNames: ['le'],
 }
