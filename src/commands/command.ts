@@ -47,7 +47,9 @@ export function configOf(
 const ENVIRONMENT_NOTE = `Each setting is also an environment variable (--data-dir: SLUICEGATE_DATA_DIR) and a key of the
 JSON file (data_dir). Flags win over the environment, the environment over the file.`
 
-/** Fits a screen: one line a flag, 100 columns at most. */
+const TERM_COLUMNS = 30
+
+/** Fits a screen: mostly one line a flag, 100 columns at most. */
 function layout(shown: Command, notes: string): string {
   const options = shown.createHelp().visibleOptions(shown)
   const commands = shown.createHelp().visibleCommands(shown)
@@ -55,8 +57,12 @@ function layout(shown: Command, notes: string): string {
     ...commands.map((one) => [`${one.name()} ${argumentsOf(one)}`.trim(), one.description()] as const),
     ...options.map((one) => [one.flags.replace(/[<>]/g, ''), one.description] as const),
   ]
-  const width = Math.max(...rows.map(([term]) => term.length)) + 2
-  const lines = rows.map(([term, about]) => `  ${term.padEnd(width)}${about}`)
+  const width = Math.min(TERM_COLUMNS, Math.max(...rows.map(([term]) => term.length))) + 2
+  const lines = rows.map(([term, about]) => {
+    // A term that is too wide stands on a line of its own.
+    const gap = term.length + 2 > width ? `\n  ${' '.repeat(width)}` : ' '.repeat(width - term.length)
+    return `  ${term}${gap}${about}`
+  })
   const settings = options.some((one) => one.long === '--config') ? [ENVIRONMENT_NOTE] : []
   const parts = [`usage: ${usage(shown)}`, shown.description(), lines.join('\n'), ...settings, notes]
   return `${parts.filter((part) => part !== '').join('\n\n')}\n`

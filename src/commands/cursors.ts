@@ -7,8 +7,8 @@ import { addSettings, command, configOf, count, DATA_KEYS } from './command.js'
 import { extentOf, ownerOf, requireLog, type Extent, type WriterDirectory } from './directory.js'
 import { shownAge, table } from './output.js'
 
-const NOTES = `A cursor is made by "sluicegate tail --cursor NAME" and holds the offset that comes next for it. Segments that
-some cursor has not passed are not removed, so delete those that nobody uses any more.
+const NOTES = `"sluicegate tail --cursor NAME" makes a cursor; it holds the offset that comes next for it. Segments
+that some cursor has not passed are not removed, so delete those that nobody uses any more.
 
 Examples:
   sluicegate cursors list

@@ -17,7 +17,7 @@ Exit code 1 when something needs a hand; those lines begin with FAULT.`
 export function doctorCommand(): Command {
   const made = command(
     'doctor',
-    'Checks decoder, configuration, disk, log, cursors and the running server. Only reads.',
+    'Checks decoder, configuration, disk, logs and server. Only reads.',
     NOTES,
   ).option('--json', 'print the findings as JSON')
   addSettings(made, SHOWN_KEYS)

@@ -16,9 +16,10 @@ To mend one in an editor:
 To mend many with a program:
   sluicegate rejects list --json | ./mend | sluicegate rejects replay -`
 
-const REPLAY_NOTES = `FILE holds lines as "rejects list --json" or "tail --kind rejected" print them, whose "raw" may have been mended;
-or one raw text, with --offset of the record that it was, or --endpoint. What comes back keeps endpoint, token and
-receipt time, has the flag "replayed", and comes back once: what has been replayed before is refused.
+const REPLAY_NOTES = `FILE holds lines as "rejects list --json" or "tail --kind rejected" print them, with "raw" mended;
+or one raw text, with --offset of the record that it was, or --endpoint. What comes back keeps
+endpoint, token and receipt time, has the flag "replayed", and comes back once: what has been
+replayed before is refused.
 
 Exit code 1 when a record is not in the log afterwards.`
 

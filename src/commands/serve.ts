@@ -15,7 +15,7 @@ const COMMANDS = ['serve', 'tail', 'cursors', 'rejects', 'explain', 'doctor']
 export function serveCommand(): Command {
   const serve = command('serve', 'Takes events, keeps them, answers. Runs until SIGTERM or SIGINT.')
   return addSettings(serve, KEYS)
-    .option('--print-config', 'show the configuration in force as JSON, secrets masked, and leave')
+    .option('--print-config', 'show the configuration in force as JSON, and leave')
     .option('--help-all', 'show every setting with its environment name')
     .allowExcessArguments(true)
     .action((options: Record<string, unknown>) => serveAction(serve.args, options))

@@ -93,6 +93,7 @@ class Replay {
         bytes += item.bytes
       }
       await this.send(batch)
+      if (this.counts.size === 0) process.stderr.write('nothing to send\n')
     } finally {
       this.progress.end()
       await this.output.flush()
@@ -124,7 +125,7 @@ class Replay {
 
   private summary(): void {
     const parts = [...this.counts].map(([outcome, count]) => `${count} ${outcome.replaceAll('_', ' ')}`)
-    process.stderr.write(`${parts.length === 0 ? 'nothing to send' : parts.join(', ')}\n`)
+    if (parts.length > 0) process.stderr.write(`${parts.join(', ')}\n`)
     if (this.stopped) process.stderr.write('stopped: the server cannot keep anything now, try again later\n')
     if (!this.allIn) process.exitCode = 1
   }

@@ -1,0 +1,133 @@
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { dataDirectory, event, remove, request } from './support/data-directory.js'
+import { run } from './support/run.js'
+
+let directory: string
+beforeAll(async () => {
+  directory = await dataDirectory([
+    request(event('A')),
+    request(`[${event('B')},${event('C', 'other')}]`),
+    request('{"$token":"t0k","$distinct_id":"d","$set":{"n":12345678901234567890}}', { endpoint: 'engage' }),
+    request('{"properties":{"token":"t0k"}}'),
+    request('{"event":"'),
+  ])
+})
+afterAll(() => remove(directory))
+
+const tail = (...args: string[]) => run('tail', '--data-dir', directory, ...args)
+
+const eventsOf = (out: string): unknown[] =>
+  out
+    .split('\n')
+    .filter((line) => line !== '')
+    .map((line) => (JSON.parse(line) as { record?: { event?: string } }).record?.event ?? 'profile')
+
+describe('tail', () => {
+  it('prints every envelope, oldest first, and ends at the last durable record', async () => {
+    const { out, err, code } = await tail()
+    expect(eventsOf(out)).toEqual(['A', 'B', 'C', 'profile'])
+    expect([err, code]).toEqual(['', 0])
+  })
+
+  it('changes nothing in them: numbers keep their digits (promise P5)', async () => {
+    expect((await tail('--kind', 'engage')).out).toContain('"$set":{"n":12345678901234567890}')
+  })
+
+  it('from an offset, from the end', async () => {
+    expect(eventsOf((await tail('--from', '2')).out)).toEqual(['C', 'profile'])
+    expect((await tail('--from', 'end')).out).toBe('')
+    expect((await tail('--from', '4')).out).toBe('')
+  })
+
+  it('only of some kinds', async () => {
+    expect(eventsOf((await tail('--kind', 'track')).out)).toEqual(['A', 'B', 'C'])
+    expect(eventsOf((await tail('--kind', 'engage', '--kind', 'import')).out)).toEqual(['profile'])
+    expect(eventsOf((await tail('--kind', 'engage,track')).out)).toEqual(['A', 'B', 'C', 'profile'])
+  })
+
+  it('only of one project, by the whole token', async () => {
+    expect(eventsOf((await tail('--token', 'other')).out)).toEqual(['C'])
+    expect((await tail('--token', 'othe')).out).toBe('')
+  })
+
+  it('at most so many, counting what is printed', async () => {
+    expect(eventsOf((await tail('--limit', '2')).out)).toEqual(['A', 'B'])
+    expect(eventsOf((await tail('--limit', '1', '--token', 'other')).out)).toEqual(['C'])
+    expect((await tail('--limit', '0')).out).toBe('')
+  })
+
+  it('with --meta each line begins with offset and partition key', async () => {
+    const { out } = await tail('--meta', '--from', '2', '--limit', '1')
+    expect(out).toMatch(/^\{"offset":2,"key":"other:d","v":1,"kind":"track",/)
+    expect(JSON.parse(out)).toMatchObject({ offset: 2, key: 'other:d', token: 'other' })
+  })
+
+  it('rejected records come from their own log', async () => {
+    const { out } = await tail('--kind', 'rejected', '--meta')
+    const lines = out.trimEnd().split('\n')
+    expect(lines.map((line) => JSON.parse(line) as object)).toMatchObject([
+      {
+        offset: 0,
+        kind: 'rejected',
+        problem: { code: 'event_missing' },
+        raw: '{"properties":{"token":"t0k"}}',
+      },
+      { offset: 1, problem: { code: 'json_invalid' }, raw: '{"event":"' },
+    ])
+  })
+
+  it('which stand alone', async () => {
+    expect(await tail('--kind', 'rejected,track')).toMatchObject({ code: 2 })
+    expect(await tail('--kind', 'rejected', '--cursor', 'c')).toMatchObject({ code: 2 })
+  })
+})
+
+describe('tail --cursor', () => {
+  const offsetOf = async (name: string): Promise<unknown> => {
+    const { out } = await run('cursors', 'list', '--json', '--data-dir', directory)
+    const rows = out.split('\n').filter(Boolean)
+    return rows
+      .map((row) => JSON.parse(row) as { name: string; offset: number })
+      .find((row) => row.name === name)?.offset
+  }
+
+  it('goes on where it stopped', async () => {
+    expect(eventsOf((await tail('--cursor', 'one', '--limit', '2')).out)).toEqual(['A', 'B'])
+    expect(await offsetOf('one')).toBe(2)
+    expect(eventsOf((await tail('--cursor', 'one')).out)).toEqual(['C', 'profile'])
+    expect((await tail('--cursor', 'one')).out).toBe('')
+    expect(await offsetOf('one')).toBe(4)
+  })
+
+  it('passes what it was not asked to print', async () => {
+    expect((await tail('--cursor', 'none', '--token', 'nobody')).out).toBe('')
+    expect(await offsetOf('none')).toBe(4)
+  })
+
+  it('begins where --from says when it is new, and there only', async () => {
+    expect(eventsOf((await tail('--cursor', 'from', '--from', '3')).out)).toEqual(['profile'])
+    expect((await tail('--cursor', 'from', '--from', 'start')).out).toBe('')
+  })
+
+  it('does not move when nothing was printed of what it has to print', async () => {
+    await tail('--cursor', 'zero', '--limit', '0')
+    expect(await offsetOf('zero')).toBeUndefined()
+  })
+})
+
+describe('a directory that is not there', () => {
+  it('is named, with the writers that are there instead', async () => {
+    const missing = await run('tail', '--data-dir', join(directory, 'nowhere'))
+    expect(missing).toMatchObject({ code: 2, out: '' })
+    expect(missing.err).toContain('nowhere: there is no such data directory')
+    const other = await tail('--writer', 'west')
+    expect(other).toMatchObject({ code: 2 })
+    expect(other.err).toContain('there is no writer west, only the writer 0; name one with --writer')
+    const empty = await run('tail', '--data-dir', join(directory, '0', 'quarantine'))
+    expect(empty.err).toContain('no server has written here yet')
+    writeFileSync(join(directory, 'file'), '')
+    expect((await run('tail', '--data-dir', join(directory, 'file'))).code).toBe(2)
+  })
+})
