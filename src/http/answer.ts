@@ -41,6 +41,11 @@ export function unavailable(endpoint: Endpoint | undefined, retryAfterS: number)
   return refusal(endpoint, 503, 'unavailable, retry later', { 'retry-after': String(retryAfterS) })
 }
 
+/** A body that never came to its end: it was not HTTP (400), or took too long (408). */
+export function brokenBody(endpoint: Endpoint | undefined, status: 400 | 408): Answer {
+  return refusal(endpoint, status, status === 408 ? 'request timeout' : 'bad request')
+}
+
 /** No Retry-After: urllib3 would then repeat the very same request. */
 export function bodyTooLarge(endpoint: Endpoint | undefined, limitBytes: number): Answer {
   const text =

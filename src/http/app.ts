@@ -9,11 +9,10 @@ import type { Intake } from '../intake.js'
 import type { Logger } from '../logger.js'
 import { unavailable } from './answer.js'
 import { ImportAuth } from './auth.js'
-import { connectionOf } from './connection.js'
+import { connectionOf, type TimedReceiving } from './connection.js'
 import { addCors, type Headers } from './cors.js'
 import { RequestCounts } from './counts.js'
-import type { Exchange } from './exchange.js'
-import { clientErrors, rawReply } from './failures.js'
+import { clientErrors, refuseConnect } from './failures.js'
 import { IngestRoutes } from './ingest.js'
 import { Inflater } from './inflate.js'
 import { answerAndLinger } from './linger.js'
@@ -59,11 +58,12 @@ class Listener implements IngestListener {
   readonly counts = new RequestCounts()
   private readonly replies: Replies
   private readonly slowReaders: SlowReaders
-  private readonly receiving = new Set<Exchange>()
+  private readonly receiving = new Set<TimedReceiving>()
   private readonly connections = new Set<Socket>()
-  private readonly servers: Server[] = []
   private readonly paths: Paths
   private readonly app: FastifyInstance
+  /** Open connections that came beyond the limit. */
+  private slack = 0
   private sweeper: NodeJS.Timeout | undefined = undefined
 
   constructor(private readonly parts: IngestParts) {
@@ -157,9 +157,10 @@ class Listener implements IngestListener {
     // Without these, node:http sends 100 before anybody could refuse, and 417 to what it does not know.
     server.on('checkContinue', listener)
     server.on('checkExpectation', listener)
-    server.on('connect', (_request, socket) => socket.end(rawReply(405, 'Allow: GET, POST, OPTIONS\r\n')))
+    server.on('connect', refuseConnect(this.counts))
     server.on('connection', (socket: Socket) => this.connected(socket))
-    this.servers.push(server)
+    // A client that has sent everything and shuts its side down still waits for the reply.
+    Object.assign(server, { httpAllowHalfOpen: true })
     return server
   }
 
@@ -167,14 +168,16 @@ class Listener implements IngestListener {
     const { counts, connections } = this
     connections.add(socket)
     counts.connections++
+    const refused = counts.connections - this.slack > this.parts.config.connectionsMax
+    if (refused) this.slack++
     socket.once('close', () => {
       connections.delete(socket)
       counts.connections--
+      if (refused) this.slack--
     })
-    const beyond = counts.connections - this.parts.config.connectionsMax
-    if (beyond <= 0) return
+    if (!refused) return
     counts.refusedConnections++
-    if (beyond > SLACK_CONNECTIONS) socket.destroy()
+    if (this.slack > SLACK_CONNECTIONS) socket.destroy()
     else connectionOf(socket).refused = true
   }
 
@@ -191,9 +194,9 @@ class Listener implements IngestListener {
   private sweep(): void {
     const { clock, config } = this.parts
     const oldest = clock.monoMs() - config.bodyTimeoutMs
-    for (const exchange of this.receiving) {
-      if (exchange.startedMs > oldest) break
-      exchange.broken(408)
+    for (const request of this.receiving) {
+      if (request.startedMs > oldest) break
+      request.broken(408)
     }
     this.slowReaders.sweep()
   }

@@ -3,10 +3,16 @@ import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Peer } from '../decode/decoder.js'
 
-/** A request whose body is being read; told when the HTTP parser gives up on it. */
+/** A request whose body is being read; told when its end will not come. */
 export interface Receiving {
-  /** @param status 400 or 408 */
-  broken(status: number): void
+  /** @param status 400: what came is not HTTP; 408: nothing came for too long */
+  broken(status: 400 | 408): void
+}
+
+/** The same with a time-out. */
+export interface TimedReceiving extends Receiving {
+  /** When its head was here, on the clock that never goes back. */
+  readonly startedMs: number
 }
 
 export class Connection {
@@ -15,6 +21,8 @@ export class Connection {
   /** The reply to the latest request. Replies leave in order: once it has left, all have. */
   last: ServerResponse | undefined = undefined
   receiving: Receiving | undefined = undefined
+  /** The HTTP parser has given up: whatever else comes is thrown away. */
+  failed = false
 
   /** The peer of the latest request, and the headers it was made from. */
   peer: Peer | undefined = undefined

@@ -41,6 +41,13 @@ export function declaredLength({ headers }: IncomingMessage): number | undefined
   return length === undefined ? 0 : Number(length)
 }
 
+const CONTINUE = '100-continue'
+
+/** Does the client wait to be told that its body is wanted? */
+export function expectsContinue({ headers }: IncomingMessage): boolean {
+  return headers.expect !== undefined && headers.expect.toLowerCase() === CONTINUE
+}
+
 /** The raw query, without `?`; '' for none. */
 export function queryOf(url: string): string {
   const at = url.indexOf('?')

@@ -11,11 +11,11 @@ import { LogUnavailable } from '../errors.js'
 import type { IngestRequest, Intake, Receipt } from '../intake.js'
 import type { Logger } from '../logger.js'
 import type { Endpoint } from '../record.js'
-import { type Answer, bodyTooLarge, jsonAnswer, refusal, unavailable } from './answer.js'
+import { type Answer, bodyTooLarge, brokenBody, jsonAnswer, refusal, unavailable } from './answer.js'
 import type { ImportAuth } from './auth.js'
 import { BodyCollector, type BodySink } from './body.js'
-import { type Connection, connectionOf, type Receiving } from './connection.js'
-import { codingOf, contentClassOf, declaredLength, queryOf } from './content.js'
+import { type Connection, connectionOf, type TimedReceiving } from './connection.js'
+import { codingOf, contentClassOf, declaredLength, expectsContinue, queryOf } from './content.js'
 import type { RequestCounts } from './counts.js'
 import { answerOf, type DialectOptions } from './dialect.js'
 import { GZIP_INVALID, queryBits } from './gzip-invalid.js'
@@ -37,7 +37,7 @@ export interface ExchangeServices {
   readonly dialect: DialectOptions
   readonly bodyLimitBytes: number
   /** Requests whose body is under way, oldest first. */
-  readonly receiving: Set<Exchange>
+  readonly receiving: Set<TimedReceiving>
 }
 
 /** What a request costs beside its body and URL: objects of HTTP, what waits in intake, the reply. */
@@ -49,7 +49,7 @@ const RETRY_LOG_S = { full: 30, failed: 5, closed: 5 } as const
 
 const UNAUTHORIZED = jsonAnswer(401, { code: 401, error: 'Invalid credentials', status: 'Unauthorized' })
 
-export class Exchange implements BodySink, Receiving {
+export class Exchange implements BodySink, TimedReceiving {
   readonly startedMs: number
   private readonly connection: Connection
   private readonly query: string
@@ -69,14 +69,24 @@ export class Exchange implements BodySink, Receiving {
     this.query = queryOf(raw.url ?? '')
   }
 
+  /** Never throws: whatever goes wrong is answered, and what is held given back. */
+  start(): void {
+    try {
+      if (this.reply.request.raw.method === 'GET') this.get()
+      else this.post()
+    } catch (error) {
+      this.fail(error)
+    }
+  }
+
   /** A GET holds everything in its URL; what it says of a body is ignored (docs/PROTOCOL.md 2, step 2). */
-  get(): void {
+  private get(): void {
     if (this.hold(OVERHEAD_BYTES + this.query.length)) this.take(EMPTY)
     else this.answer(unavailable(this.endpoint, RETRY_MEMORY_S))
   }
 
   /** Refuses by the head what can be, before anything of the body is read. */
-  post(): void {
+  private post(): void {
     const { endpoint, services } = this
     const request = this.reply.request.raw
     const content = contentClassOf(request.headers['content-type'])
@@ -94,13 +104,14 @@ export class Exchange implements BodySink, Receiving {
 
   private receive(length: number | undefined): void {
     const request = this.reply.request.raw
-    if (request.headers.expect !== undefined) this.reply.raw.writeContinue()
+    if (expectsContinue(request)) this.reply.raw.writeContinue()
     this.connection.receiving = this
     this.services.receiving.add(this)
     this.collector = new BodyCollector(request, length, this.services.bodyLimitBytes, this)
   }
 
   private received(): void {
+    if (this.collector === undefined) return
     this.services.receiving.delete(this)
     this.connection.receiving = undefined
     this.collector = undefined
@@ -116,14 +127,8 @@ export class Exchange implements BodySink, Receiving {
 
   bodyReceived(body: Buffer): void {
     this.received()
-    if (!this.gzip) return this.take(body)
-    const heldBytes = this.heldBytes
-    this.services.inflater.inflate({
-      body,
-      limit: this.services.bodyLimitBytes,
-      hold: (bytes) => this.hold(bytes),
-      done: (result) => this.inflated(body, result, heldBytes),
-    })
+    if (this.gzip) this.inflate(body)
+    else this.take(body)
   }
 
   bodyRefused(cause: 'too large' | 'no memory'): void {
@@ -137,12 +142,20 @@ export class Exchange implements BodySink, Receiving {
     this.release()
   }
 
-  /** The body never came to its end: the parser found a fault in it (400), or it took too long (408). */
-  broken(status: number): void {
-    const text = status === 408 ? 'request timeout' : 'bad request'
+  broken(status: 400 | 408): void {
     this.collector?.stop()
     this.received()
-    this.refuse(refusal(this.endpoint, status, text))
+    this.refuse(brokenBody(this.endpoint, status))
+  }
+
+  private inflate(body: Buffer): void {
+    const heldBytes = this.heldBytes
+    this.services.inflater.inflate({
+      body,
+      limit: this.services.bodyLimitBytes,
+      hold: (bytes) => this.hold(bytes),
+      done: (result) => this.inflated(body, result, heldBytes),
+    })
   }
 
   /** @param heldBytes what was held before inflating began, which may have held more than it needed */
@@ -213,10 +226,22 @@ export class Exchange implements BodySink, Receiving {
     if (error instanceof LogUnavailable) {
       return this.answer(unavailable(endpoint, RETRY_LOG_S[error.reason]))
     }
+    this.collector?.stop()
+    this.received()
     services.counts.failures++
     services.logger.error({ err: error, endpoint }, 'a request failed unexpectedly')
-    if (this.reply.sent) this.release()
-    else this.answer(refusal(endpoint, 500, 'internal error'))
+    this.answerFailure(refusal(endpoint, 500, 'internal error'))
+  }
+
+  /** Nothing may be thrown from here: there is nobody left to catch it. */
+  private answerFailure(answer: Answer): void {
+    try {
+      if (this.reply.sent) this.release()
+      else if (this.reply.request.raw.complete) this.answer(answer)
+      else this.refuse(answer)
+    } catch {
+      this.reply.request.raw.socket.destroy()
+    }
   }
 
   private answer(answer: Answer): void {

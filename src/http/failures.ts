@@ -4,6 +4,7 @@
  */
 import { STATUS_CODES, type ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
+import type { Duplex } from 'node:stream'
 import { jsonAnswer } from './answer.js'
 import { connectionOf } from './connection.js'
 import type { RequestCounts } from './counts.js'
@@ -27,9 +28,13 @@ export function clientErrors(counts: RequestCounts): (error: Error, socket: Sock
       return
     }
     const connection = connectionOf(socket)
+    if (connection.failed) return
+    connection.failed = true
     const status = statusOf(error)
     if (connection.receiving !== undefined) {
       connection.receiving.broken(status === 408 ? 408 : 400)
+      // The answer lingers for what is still on its way; from a peer that has shut its side down nothing is.
+      if (error.code === 'HPE_INVALID_EOF_STATE') connection.receiving?.broken(400)
       setTimeout(() => socket.destroy(), CLOSE_MS).unref()
       return
     }
@@ -50,17 +55,26 @@ function answerRaw(socket: Socket, status: number, counts: RequestCounts): void 
   setTimeout(() => socket.destroy(), CLOSE_MS).unref()
 }
 
+/** A listener for `connect`: nothing is tunnelled. node:http has let go of the socket, its errors included. */
+export function refuseConnect(counts: RequestCounts): (request: unknown, socket: Duplex) => void {
+  return (_request, socket) => {
+    counts.count(undefined, 405)
+    socket.on('error', () => socket.destroy())
+    socket.end(rawReply(405, 'Allow: GET, POST, OPTIONS\r\n'))
+    setTimeout(() => socket.destroy(), CLOSE_MS).unref()
+  }
+}
+
 const TEXTS: Readonly<Record<number, string>> = {
   400: 'bad request',
   405: 'method not allowed',
   408: 'request timeout',
   414: 'url too long',
   431: 'request header fields too large',
-  503: 'unavailable, retry later',
 }
 
 /** A whole reply, for where there is no ServerResponse to make it. */
-export function rawReply(status: number, headers = ''): string {
+function rawReply(status: number, headers = ''): string {
   const { body } = jsonAnswer(status, { error: TEXTS[status], status: 0 })
   const length = Buffer.byteLength(body)
   return (

@@ -11,6 +11,8 @@ export const INLINE_OUTPUT_MAX = 512 * 1024
 export const THREADS_MAX = 2
 /** Each member costs a new engine: a body of nothing but empty ones would keep a thread busy for long. */
 export const MEMBERS_MAX = 100
+const CHUNK_BYTES_MIN = 4 * 1024
+const CHUNK_BYTES_MAX = 64 * 1024
 /** Deflate cannot do better: 258 bytes for two bits. */
 const RATIO_MAX = 1032
 
@@ -95,8 +97,10 @@ class Members {
   }
 
   get options(): ZlibOptions {
-    // zlib wants at least 1; one byte too many is noticed in `add`.
-    return { maxOutputLength: Math.max(1, this.limit - this.length), info: true }
+    // zlib wants at least 1; one byte too many is noticed in `add`. Large pieces: each costs a trip through the pool.
+    const maxOutputLength = Math.max(1, this.limit - this.length)
+    const chunkSize = Math.min(CHUNK_BYTES_MAX, Math.max(CHUNK_BYTES_MIN, 8 * this.body.length))
+    return { maxOutputLength, chunkSize, info: true }
   }
 
   /** The member's deflated bytes; undefined when it has no proper header, or is one too many. */

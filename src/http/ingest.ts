@@ -6,10 +6,13 @@ import { ALLOW_INGEST, type Answer, refusal } from './answer.js'
 import { declaredLength } from './content.js'
 import { preflightHeaders } from './cors.js'
 import type { RequestCounts } from './counts.js'
+import { Discard } from './discard.js'
 import { Exchange, type ExchangeServices } from './exchange.js'
 import { pathOf, type Paths, type Target } from './paths.js'
 import type { Replies } from './replies.js'
 import { allowedMethods, type SmallEndpoint } from './small.js'
+
+const PLAIN_PATH = /^[\w/.~-]+$/
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => void
 
@@ -37,7 +40,9 @@ export class IngestRoutes {
     for (const [path, target] of this.paths) {
       if (target.endpoint === undefined) continue
       const handler = this.ingest(target.endpoint)
-      // All else - further slashes, fragments, other methods - is sorted out by `route`.
+      // All else - further slashes, fragments, other methods - is sorted out by `route`, and so are paths in which
+      // the router would see a pattern.
+      if (!PLAIN_PATH.test(path)) continue
       for (const url of [path, `${path}/`]) {
         instance.get(url, { exposeHeadRoute: false }, handler)
         instance.post(url, handler)
@@ -47,11 +52,7 @@ export class IngestRoutes {
 
   private ingest(endpoint: Endpoint): Handler {
     const { services } = this
-    return (request, reply) => {
-      const exchange = new Exchange(services, endpoint, reply)
-      if (request.raw.method === 'GET') exchange.get()
-      else exchange.post()
-    }
+    return (_request, reply) => new Exchange(services, endpoint, reply).start()
   }
 
   /** Whatever the router does not know by heart. Nothing is ever redirected because of a slash (rule R10). */
@@ -86,9 +87,7 @@ export class IngestRoutes {
     if (length !== undefined && length > this.services.bodyLimitBytes) {
       return this.refuse(reply, undefined, refusal(undefined, 413, 'body too large'))
     }
-    // Session replay is read and thrown away; its sender hears of it when all of it is here.
-    if (request.method === 'POST')
-      request.resume().once('end', () => this.replies.send(reply, undefined, small.answer))
+    if (request.method === 'POST') new Discard(this.services, reply, small.answer).start()
     else this.replies.send(reply, undefined, small.answer)
   }
 

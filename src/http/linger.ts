@@ -4,6 +4,7 @@
  * (docs/PROTOCOL.md 12, vector 44).
  */
 import type { IncomingMessage, ServerResponse } from 'node:http'
+import { connectionOf } from './connection.js'
 
 /** How long the sender may be silent, and how long it may go on, before the connection is closed. */
 export const LINGER_IDLE_MS = 2000
@@ -33,8 +34,10 @@ export function answerAndLinger(
 }
 
 function discardRest(request: IncomingMessage, done: () => void): void {
+  const connection = connectionOf(request.socket)
   let discarded = 0
   const end = (): void => {
+    connection.receiving = undefined
     clearTimeout(idle)
     clearTimeout(longest)
     request.off('data', count).off('end', end).off('close', end)
@@ -45,6 +48,7 @@ function discardRest(request: IncomingMessage, done: () => void): void {
     if (discarded > LINGER_BYTES_MAX) end()
     else idle.refresh()
   }
+  connection.receiving = { broken: end }
   const idle = setTimeout(end, LINGER_IDLE_MS)
   const longest = setTimeout(end, LINGER_MS_MAX)
   // An aborted upload ends in an error, which nobody else would hear.

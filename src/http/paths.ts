@@ -26,10 +26,14 @@ export function pathsOf({ mountPrefix, aliases }: Pick<Config, 'mountPrefix' | '
 
 const FRAGMENT = /#|%23/
 
+/** Proxies may be sent a whole URL. */
+const ORIGIN = /^[a-z][a-z\d+.-]*:\/\/[^/?#]*/i
+
 /** The path of a URL as `Paths` has it: cut at `?`, `#` and `%23`, without slashes at its end. */
 export function pathOf(url: string): string {
-  const query = url.indexOf('?')
-  const path = (query < 0 ? url : url.slice(0, query)).split(FRAGMENT, 1)[0]!
+  const target = url.charCodeAt(0) === SLASH ? url : url.replace(ORIGIN, '')
+  const query = target.indexOf('?')
+  const path = (query < 0 ? target : target.slice(0, query)).split(FRAGMENT, 1)[0]!
   let end = path.length
   while (end > 0 && path.charCodeAt(end - 1) === SLASH) end--
   return path.slice(0, end)
