@@ -117,6 +117,7 @@ export interface HarnessOptions {
   readonly take?: (request: IngestRequest) => Promise<Receipt>
   readonly clock?: Clock
   readonly budgetBytes?: number
+  readonly closeMsMax?: number
   readonly decoder?: Partial<DecoderOptions>
 }
 
@@ -138,7 +139,14 @@ export async function startIngest(options: HarnessOptions = {}): Promise<Harness
   const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
   const take = options.take ?? ((request: IngestRequest) => intake.take(request))
   const refuse: Intake['refuse'] = (...given) => intake.refuse(...given)
-  const ingest = createIngest({ config, intake: { take, refuse }, budget, logger, clock })
+  const ingest = createIngest({
+    config,
+    intake: { take, refuse },
+    budget,
+    logger,
+    clock,
+    ...(options.closeMsMax !== undefined && { closeMsMax: options.closeMsMax }),
+  })
   const address = await ingest.listen()
   const port = Number(new URL(address).port)
   const close = (): Promise<void> => ingest.close()

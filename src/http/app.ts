@@ -27,6 +27,8 @@ export interface IngestParts {
   readonly budget: Budget
   readonly logger: Logger
   readonly clock: Clock
+  /** How long `close` waits for requests in flight; CLOSE_MS_MAX unless given. */
+  readonly closeMsMax?: number
 }
 
 export interface IngestListener {
@@ -36,7 +38,7 @@ export interface IngestListener {
   /** From now on every reply carries `Connection: close`; used while draining. */
   drain(): void
   /**
-   * Stops accepting, answers what is in flight, closes idle connections; after CLOSE_MS_MAX what is left is destroyed.
+   * Stops accepting, answers what is in flight, closes idle connections; after `closeMsMax` what is left is destroyed.
    */
   close(): Promise<void>
 }
@@ -89,7 +91,7 @@ class Listener implements IngestListener {
   async close(): Promise<void> {
     this.drain()
     for (const socket of this.connections) if (isUnused(socket)) socket.destroy()
-    const giveUp = setTimeout(() => this.destroyConnections(), CLOSE_MS_MAX)
+    const giveUp = setTimeout(() => this.destroyConnections(), this.parts.closeMsMax ?? CLOSE_MS_MAX)
     try {
       await this.app.close()
     } finally {

@@ -11,8 +11,9 @@ import type { RequestCounts } from './counts.js'
 
 interface ParserError extends Error {
   readonly code?: string
-  /** The piece of input in which the parser stopped. */
+  /** The piece of input in which the parser stopped, and how far it came in it. */
   readonly rawPacket?: Buffer
+  readonly bytesParsed?: number
 }
 
 /** How long a peer may take to read an answer before the connection is closed all the same. */
@@ -31,7 +32,8 @@ export function clientErrors(counts: RequestCounts): (error: Error, socket: Sock
     if (connection.failed) return
     connection.failed = true
     const status = statusOf(error)
-    if (connection.receiving !== undefined) {
+    // A request that is complete, though nobody may have read its end yet, is not the one at fault.
+    if (connection.receiving !== undefined && connection.last?.req.complete !== true) {
       connection.receiving.broken(status === 408 ? 408 : 400)
       // The answer lingers for what is still on its way; from a peer that has shut its side down nothing is.
       if (error.code === 'HPE_INVALID_EOF_STATE') connection.receiving?.broken(400)
@@ -83,9 +85,9 @@ function rawReply(status: number, headers = ''): string {
   )
 }
 
-function statusOf({ code, rawPacket }: ParserError): number {
+function statusOf({ code, rawPacket, bytesParsed }: ParserError): number {
   if (code === 'ERR_HTTP_REQUEST_TIMEOUT') return 408
-  if (code === 'HPE_HEADER_OVERFLOW') return isUrl(rawPacket) ? 414 : 431
+  if (code === 'HPE_HEADER_OVERFLOW') return isUrl(rawPacket?.subarray(0, bytesParsed)) ? 414 : 431
   return 400
 }
 

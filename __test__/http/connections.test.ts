@@ -1,0 +1,251 @@
+/** Connections: pipelining, keep-alive, the limit, peers that do not read, draining, closing. docs/PROTOCOL.md 4.3. */
+import { afterEach, describe, expect, test } from 'vitest'
+import { SLACK_CONNECTIONS } from '../../src/http/app.js'
+import { EVENT } from '../decode/harness.js'
+import { Client, type Harness, JSON_BODY, requestBytes, send, startIngest, until } from './support.js'
+
+let harness: Harness
+const clients: Client[] = []
+afterEach(async () => {
+  for (const client of clients.splice(0)) client.destroy()
+  await harness.close()
+})
+
+async function open(): Promise<Client> {
+  const client = await Client.open(harness.port)
+  clients.push(client)
+  return client
+}
+
+const json = JSON.stringify(EVENT)
+const ORIGIN = { Origin: 'https://a.example' }
+const post = (path = '/track', body = json): Buffer =>
+  requestBytes(path, { headers: { ...JSON_BODY, ...ORIGIN }, body })
+const UNAVAILABLE = '{"error":"unavailable, retry later","status":0}'
+
+describe('pipelining (R10)', () => {
+  test('a hundred requests in one packet get a hundred replies in their order', async () => {
+    harness = await startIngest()
+    const client = await open()
+    const requests = Array.from({ length: 100 }, (_, n) =>
+      n % 3 === 0
+        ? post('/track?verbose=1', JSON.stringify({ ...EVENT, n }))
+        : n % 3 === 1
+          ? requestBytes(`/track?data=${encodeURIComponent(JSON.stringify({ ...EVENT, n }))}`)
+          : post('/track?verbose=1', JSON.stringify([{ n }])),
+    )
+    client.write(...requests)
+    for (let n = 0; n < 100; n++) {
+      const expected = ['{"error":null,"status":1}', '1', '{"error":"event, missing","status":0}'][n % 3]
+      expect([n, (await client.reply()).body]).toEqual([n, expected])
+    }
+    const kept = harness.log.envelopes.map(({ record }) => (record as { n: number }).n)
+    for (const kind of [0, 1]) {
+      const sent = Array.from({ length: 100 }, (_, n) => n).filter((n) => n % 3 === kind)
+      expect(kept.filter((n) => n % 3 === kind)).toEqual(sent)
+    }
+  })
+
+  test('a reply that is ready early waits for the one before it', async () => {
+    harness = await startIngest()
+    harness.log.held = true
+    const client = await open()
+    client.write(post(), requestBytes('/nope'))
+    await until(() => harness.log.waitingCommits === 1)
+    await new Promise((resolve) => setTimeout(resolve, 30))
+    expect(client.text).toBe('')
+    harness.log.release()
+    expect([(await client.reply()).status, (await client.reply()).status]).toEqual([200, 404])
+  })
+})
+
+describe('keep-alive', () => {
+  test('R10: an idle connection is kept for 80 s by default, and says so', async () => {
+    harness = await startIngest()
+    const client = await open()
+    client.write(post())
+    expect((await client.reply()).headers).toMatchObject({
+      connection: 'keep-alive',
+      'keep-alive': 'timeout=80',
+    })
+  })
+
+  test('a refusal that read its request leaves the connection open', async () => {
+    harness = await startIngest()
+    const client = await open()
+    harness.log.state = 'full'
+    client.write(post())
+    expect((await client.reply()).status).toBe(503)
+    harness.log.state = 'writable'
+    client.write(post())
+    expect((await client.reply()).body).toBe('1')
+  })
+
+  test('a client that shuts its side down after the request still gets the reply (P2)', async () => {
+    harness = await startIngest()
+    harness.log.held = true
+    const client = await open()
+    client.socket.end(post())
+    await until(() => harness.log.waitingCommits === 1)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    harness.log.release()
+    expect((await client.reply()).body).toBe('1')
+    await client.closed()
+  })
+})
+
+describe('the connection limit (P2)', () => {
+  test('a connection beyond it is answered 503 with Retry-After and CORS, then closed', async () => {
+    harness = await startIngest({ config: { connectionsMax: 2 } })
+    const [first, second] = [await open(), await open()]
+    const third = await open()
+    third.write(post())
+    const refused = await third.reply()
+    expect([refused.status, refused.body]).toEqual([503, UNAVAILABLE])
+    expect(refused.headers['retry-after']).toMatch(/^\d+$/)
+    expect(refused.headers).toMatchObject({
+      'access-control-allow-origin': ORIGIN.Origin,
+      connection: 'close',
+    })
+    await third.closed()
+    expect(third.error).toBeUndefined()
+
+    const fourth = await open()
+    fourth.write(post('/import'))
+    expect((await fourth.reply()).body).toBe(
+      '{"code":503,"error":"unavailable, retry later","status":"Service Unavailable"}',
+    )
+    for (const client of [first, second]) {
+      client!.write(post())
+      expect((await client!.reply()).body).toBe('1')
+    }
+    expect(harness.ingest.counts.refusedConnections).toBe(2)
+    expect(harness.log.values.length).toBe(2)
+  })
+
+  test('its body is read before the connection ends, so that the reply survives', async () => {
+    harness = await startIngest({ config: { connectionsMax: 1 } })
+    await open()
+    const beyond = await open()
+    const request = post('/track', json.padEnd(3_000_000))
+    for (let at = 0; at < request.length; at += 1_000_000) {
+      await new Promise((resolve) => beyond.socket.write(request.subarray(at, at + 1_000_000), resolve))
+    }
+    expect((await beyond.reply()).status).toBe(503)
+    await beyond.closed()
+    expect(beyond.error).toBeUndefined()
+  })
+
+  test('when others leave there is room again, whatever the refused ones do', async () => {
+    harness = await startIngest({ config: { connectionsMax: 1 } })
+    const first = await open()
+    await open()
+    await open()
+    await until(() => harness.ingest.counts.connections === 3)
+    first.destroy()
+    await until(() => harness.ingest.counts.connections === 2)
+    const next = await open()
+    next.write(post())
+    expect((await next.reply()).body).toBe('1')
+  })
+
+  test('those waiting to be refused are bounded, too: further ones are closed', async () => {
+    harness = await startIngest({ config: { connectionsMax: 1 } })
+    const all = await Promise.all(Array.from({ length: SLACK_CONNECTIONS + 3 }, () => open()))
+    await until(() => harness.ingest.counts.refusedConnections === SLACK_CONNECTIONS + 2)
+    await until(() => all.filter(({ ended }) => ended).length === 2)
+    expect(harness.ingest.counts.connections).toBe(SLACK_CONNECTIONS + 1)
+  })
+})
+
+describe('a peer that does not read (P7)', () => {
+  test('is not listened to any longer, and dropped after a while; its memory is given back', async () => {
+    harness = await startIngest({ config: { bodyTimeoutMs: 200 }, clock: ticking() })
+    const client = await open()
+    client.socket.pause()
+    // Each reply is some 300 kB, each request four.
+    const request = post('/track?verbose=2', `[${Array.from({ length: 2000 }, () => '1').join(',')}]`)
+    for (let n = 0; n < 100; n++) client.socket.write(request)
+    await until(() => harness.budget.usedBytes > 200_000)
+    // What it sent and was not read yet stays in the kernel: a few requests were taken, and no more.
+    expect(harness.ledger.all.received).toBeLessThan(50 * 2000)
+    await until(() => harness.ingest.counts.connections === 0, 10_000)
+    expect(harness.budget.usedBytes).toBe(0)
+    expect((await send(harness.port, '/track', { headers: JSON_BODY, body: json })).body).toBe('1')
+  })
+
+  test('what waits for it is taken from the budget; when there is none left it is dropped', async () => {
+    harness = await startIngest({ budgetBytes: 200_000 })
+    const client = await open()
+    client.socket.pause()
+    const request = post('/track?verbose=2', `[${Array.from({ length: 2000 }, () => '1').join(',')}]`)
+    for (let n = 0; n < 30; n++) client.socket.write(request)
+    await until(() => harness.ingest.counts.connections === 0, 10_000)
+    expect(harness.budget.usedBytes).toBe(0)
+  })
+})
+
+/** A clock that goes on by itself. */
+function ticking() {
+  return { nowMs: () => 1_795_500_000_000, monoMs: () => performance.now() }
+}
+
+describe('draining', () => {
+  test('every reply closes its connection: good, bad, refused', async () => {
+    harness = await startIngest()
+    const kept = await open()
+    kept.write(post())
+    expect((await kept.reply()).headers['connection']).toBe('keep-alive')
+    harness.ingest.drain()
+    kept.write(post())
+    expect(await kept.reply()).toMatchObject({ status: 200, body: '1', headers: { connection: 'close' } })
+    await kept.closed()
+    for (const request of [
+      requestBytes('/nope'),
+      requestBytes('/track', { method: 'PUT' }),
+      post('/flags'),
+    ]) {
+      const client = await open()
+      client.write(request)
+      expect((await client.reply()).headers['connection']).toBe('close')
+      await client.closed()
+    }
+  })
+})
+
+describe('closing', () => {
+  test('what is in flight is answered, idle and unused connections are closed, new ones refused', async () => {
+    harness = await startIngest()
+    const [idle, unused, busy, late] = [await open(), await open(), await open(), await open()]
+    idle!.write(post())
+    await idle!.reply()
+    harness.log.held = true
+    busy!.write(post())
+    late!.write(post().subarray(0, -10))
+    await until(() => harness.log.waitingCommits === 1)
+    const closing = harness.close()
+    await Promise.all([idle!.closed(), unused!.closed()])
+    await expect(Client.open(harness.port)).rejects.toThrow('ECONNREFUSED')
+    harness.log.release()
+    expect(await busy!.reply()).toMatchObject({ status: 200, body: '1', headers: { connection: 'close' } })
+    late!.write(post().subarray(-10))
+    expect(await late!.reply()).toMatchObject({ status: 200, body: '1', headers: { connection: 'close' } })
+    await closing
+    expect(harness.ingest.counts.connections).toBe(0)
+  })
+
+  test('what never ends is destroyed after a while', async () => {
+    harness = await startIngest({ closeMsMax: 300 })
+    harness.log.held = true
+    const client = await open()
+    client.write(post())
+    await until(() => harness.log.waitingCommits === 1)
+    const startedMs = performance.now()
+    await harness.close()
+    expect(performance.now() - startedMs).toBeGreaterThan(250)
+    await client.closed()
+    harness.log.release()
+    await until(() => harness.budget.usedBytes === 0)
+    expect(harness.lines).toEqual([])
+  })
+})
