@@ -47,7 +47,7 @@ function create(more: Partial<Memory> = {}, options: object = {}): Memory & Nati
 function prepare({ table, input }: Memory, room: number): void {
   const header = new Int32Array(table.buffer, table.byteOffset, HEADER_INTS)
   new Float64Array(table.buffer, table.byteOffset, 1)[0] = 1_795_500_000_000
-  Buffer.from(input.buffer).write('req7nullnullnull')
+  Buffer.from(input.buffer, input.byteOffset).write('req7nullnullnull')
   const lengths = { requestIdLength: 4, ipJsonLength: 4, uaJsonLength: 4, projectIdJsonLength: 4 } as const
   for (const [name, value] of Object.entries(lengths)) header[Header[name as keyof typeof lengths]] = value
   header[Header.content] = 2
@@ -151,6 +151,26 @@ describeWith('native', 'the native addon', () => {
       expect(() => resized.decode(EVENT, batch)).toThrow(/transferred or resized/)
     })
   }
+
+  it('refuses to work once the one buffer behind all three was transferred or cut short', () => {
+    const views = (buffer: ArrayBufferLike): Memory => ({
+      table: new Uint8Array(buffer, 0, TABLE_BYTES),
+      input: new Uint8Array(buffer, TABLE_BYTES, 1000),
+      scratch: new Uint8Array(buffer, TABLE_BYTES + 1000, 5000),
+    })
+    const batch = new Uint8Array(1000)
+    const transferred = create(views(new ArrayBuffer(TABLE_BYTES + 6000)))
+    prepare(transferred, 1000)
+    expect(transferred.decode(EVENT, batch)).toBe(Status.ok)
+    structuredClone(transferred.table.buffer, { transfer: [transferred.table.buffer as ArrayBuffer] })
+    expect(() => transferred.decode(EVENT, batch)).toThrow(/transferred or resized/)
+
+    const { buffer } = resizable(TABLE_BYTES + 6000)
+    const cut = create(views(buffer))
+    prepare(cut, 1000)
+    ;(buffer as unknown as { resize(bytes: number): void }).resize(TABLE_BYTES + 5999)
+    expect(() => cut.decode(EVENT, batch)).toThrow(/transferred or resized/)
+  })
 
   it('answers a transferred batch or body with an error or an empty one', () => {
     const decoder = create()

@@ -21,10 +21,11 @@ import {
 } from './decoder.js'
 import { RECORD_HEADER_BYTES } from '../record.js'
 import { createReferenceDecoder } from './reference/decoder.js'
-import { createTable, TableView } from './table.js'
+import { TableView } from './table.js'
 
 /** Query, request id and the context's JSON texts, back to back. Heads of requests are at most 80 KiB. */
 const INPUT_BYTES = 256 * 1024
+const LATIN1_SHORT_MAX = 40
 /** Beyond the payload the native decoder may write whole words. */
 const SCRATCH_BYTES_MORE = 64
 
@@ -118,6 +119,12 @@ function nativeOptions(options: DecoderOptions): NativeOptions {
   return tokensAllowed ? { ...common, tokensAllowed: [...tokensAllowed] } : common
 }
 
+/** Short texts are written faster here than by a call into Node (50 ns). */
+function writeLatin1(target: QuickBuffer, text: string, start: number): void {
+  if (text.length > LATIN1_SHORT_MAX) return void target.latin1Write(text, start)
+  for (let index = 0; index < text.length; index++) target[start + index] = text.charCodeAt(index)
+}
+
 export class NativeDecoder implements Decoder {
   readonly name = 'native'
   readonly tokens: TokenTable
@@ -125,7 +132,7 @@ export class NativeDecoder implements Decoder {
 
   private readonly table: Int32Array
   private readonly receivedMs: Float64Array
-  private readonly input = Buffer.allocUnsafeSlow(INPUT_BYTES) as QuickBuffer
+  private readonly input: QuickBuffer
   private readonly view: TableView
   private readonly hot: NativeHandle['decode']
   private reference: Decoder | undefined
@@ -139,11 +146,20 @@ export class NativeDecoder implements Decoder {
     private readonly options: DecoderOptions,
     addon: NativeAddon,
   ) {
-    this.table = createTable(options.recordsMax)
-    this.receivedMs = new Float64Array(this.table.buffer, 0, 1)
-    const scratch = Buffer.allocUnsafeSlow(options.payloadBytesMax + SCRATCH_BYTES_MORE)
-    const tableBytes = new Uint8Array(this.table.buffer)
-    const handle = addon.createDecoder(tableBytes, this.input, scratch, nativeOptions(options))
+    // One buffer for all three: the addon then asks only once a call whether it is still there.
+    const tableBytes = (HEADER_INTS + ROW_INTS * options.recordsMax) * Int32Array.BYTES_PER_ELEMENT
+    const scratchStart = tableBytes + INPUT_BYTES
+    const memory = new ArrayBuffer(scratchStart + options.payloadBytesMax + SCRATCH_BYTES_MORE)
+    this.table = new Int32Array(memory, 0, tableBytes / Int32Array.BYTES_PER_ELEMENT)
+    this.receivedMs = new Float64Array(memory, 0, 1)
+    this.input = Buffer.from(memory, tableBytes, INPUT_BYTES) as QuickBuffer
+    const scratch = Buffer.from(memory, scratchStart)
+    const handle = addon.createDecoder(
+      new Uint8Array(memory, 0, tableBytes),
+      this.input,
+      scratch,
+      nativeOptions(options),
+    )
     this.hot = handle.decode
     this.tokens = new NativeTokens(handle)
     this.view = new TableView(this.table, options)
@@ -190,7 +206,8 @@ export class NativeDecoder implements Decoder {
     // The tail first: a longer query would be written over where it stood.
     if (!same) this.writeTail(start, context)
     else if (start !== this.tailStart) this.moveTail(start)
-    input.latin1Write(query + context.requestId, 0)
+    writeLatin1(input, query, 0)
+    writeLatin1(input, context.requestId, query.length)
   }
 
   private writeTail(start: number, context: RequestContext): void {

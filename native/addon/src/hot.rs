@@ -24,8 +24,12 @@ pub struct State {
     table: Pinned,
     input: Pinned,
     scratch: Pinned,
+    /// All three are views of one buffer, and this one ends last: while it is in place, the others are.
+    last: Option<Part>,
 }
 
+/// Picks one of a state's arrays.
+type Part = fn(&State) -> &Pinned;
 type Span = (*mut u8, usize);
 
 /// Why there was no call.
@@ -52,16 +56,28 @@ impl State {
         if !(first.0 as usize).is_multiple_of(align_of::<i32>()) {
             return Err(Error::from_reason("the table must begin at a multiple of four bytes"));
         }
-        Ok(Self { decoder, table, input, scratch })
+        let is_one_buffer = table.shares_buffer(&input) && input.shares_buffer(&scratch);
+        let parts: [Part; 3] = [|own| &own.table, |own| &own.input, |own| &own.scratch];
+        let mut state = Self { decoder, table, input, scratch, last: None };
+        let end = |part: &Part| part(&state).span().0 as usize + part(&state).span().1;
+        state.last = parts.into_iter().max_by_key(end).filter(|_| is_one_buffer);
+        Ok(state)
+    }
+
+    #[inline]
+    fn is_in_place(&self) -> bool {
+        match self.last {
+            Some(part) => part(self).is_in_place(),
+            None => [&self.table, &self.input, &self.scratch].into_iter().all(Pinned::is_in_place),
+        }
     }
 
     /// Decodes one request, unless that could touch memory which is not the decoder's or is seen twice.
     fn decode(&self, body: Span, batch: Span) -> std::result::Result<i32, Refusal> {
-        let pinned = [&self.table, &self.input, &self.scratch];
-        if !pinned.into_iter().all(Pinned::is_in_place) {
+        if !self.is_in_place() {
             return Err(TAKEN_AWAY);
         }
-        let own = pinned.map(Pinned::span);
+        let own = [&self.table, &self.input, &self.scratch].map(Pinned::span);
         let meets_own = |span: Span| own.into_iter().any(|other| overlap(span, other));
         if meets_own(batch) || overlap(body, batch) {
             return Err(SHARED);

@@ -2,6 +2,8 @@
 //! memory is still the array's own. (JavaScript can take it away: `structuredClone` and `postMessage` with a transfer
 //! list, `ArrayBuffer.prototype.transfer`, `resize`.)
 
+use std::ptr::null_mut;
+
 use napi::bindgen_prelude::{JsValue, Unknown};
 use napi::{Env, Error, Result, check_status, sys};
 
@@ -21,7 +23,7 @@ impl Pinned {
         if length < bytes_min {
             return Err(Error::from_reason(format!("{length} bytes where {bytes_min} are needed")));
         }
-        let mut reference = std::ptr::null_mut();
+        let mut reference = null_mut();
         // SAFETY: `array` is alive; the reference is deleted once, in `drop`.
         check_status!(unsafe { sys::napi_create_reference(env, array, 1, &raw mut reference) })?;
         Ok(Self { start, length, env, reference })
@@ -32,10 +34,31 @@ impl Pinned {
         (self.start, self.length)
     }
 
+    /// Both are views of one `ArrayBuffer`.
+    pub fn shares_buffer(&self, other: &Self) -> bool {
+        let mut is_same = false;
+        let (one, other) = (self.buffer(), other.buffer());
+        // SAFETY: both are alive, the pointer is to a local.
+        let status = unsafe { sys::napi_strict_equals(self.env, one, other, &raw mut is_same) };
+        status == sys::Status::napi_ok && is_same
+    }
+
+    /// The array's `ArrayBuffer`; null for what is no typed array.
+    fn buffer(&self) -> sys::napi_value {
+        let (mut array, mut buffer) = (null_mut(), null_mut());
+        // SAFETY: the reference is strong; pointers are to locals, or null for what is not wanted.
+        unsafe {
+            sys::napi_get_reference_value(self.env, self.reference, &raw mut array);
+            let (kind, length, data, offset) = (null_mut(), null_mut(), null_mut(), null_mut());
+            sys::napi_get_typedarray_info(self.env, array, kind, length, data, &raw mut buffer, offset);
+        }
+        buffer
+    }
+
     /// The array still has the memory that it was pinned with.
     #[inline]
     pub fn is_in_place(&self) -> bool {
-        let mut array = std::ptr::null_mut();
+        let mut array = null_mut();
         // SAFETY: the reference is strong and deleted only in `drop`; the pointer is to a local.
         let status = unsafe { sys::napi_get_reference_value(self.env, self.reference, &raw mut array) };
         // An array whose memory was taken away has length 0.
@@ -54,7 +77,7 @@ impl Drop for Pinned {
 /// First byte and length of a typed array or Buffer, its place in its pool considered.
 #[inline]
 pub fn bytes_of(env: sys::napi_env, array: sys::napi_value) -> Result<(*mut u8, usize)> {
-    let (mut start, mut length) = (std::ptr::null_mut(), 0);
+    let (mut start, mut length) = (null_mut(), 0);
     // SAFETY: both pointers are to locals; Node answers anything but a view of memory with `napi_invalid_arg`.
     let status = unsafe { sys::napi_get_buffer_info(env, array, &raw mut start, &raw mut length) };
     check_status!(status, "not a typed array")?;

@@ -29,15 +29,6 @@ impl Endpoint {
     pub(crate) fn has_events(self) -> bool {
         matches!(self, Self::Track | Self::Import)
     }
-
-    pub(crate) fn kind(self) -> &'static [u8] {
-        match self {
-            Self::Track => b"track",
-            Self::Engage => b"engage",
-            Self::Groups => b"groups",
-            Self::Import => b"import",
-        }
-    }
 }
 
 /// How the body's media type is understood.

@@ -16,6 +16,17 @@ pub struct Keys {
     slots: [u8; ENTRIES],
 }
 
+/// The bytes of a name of each length.
+static MASKS: [u128; NAME_BYTES_MAX + 1] = {
+    let mut masks = [u128::MAX; NAME_BYTES_MAX + 1];
+    let mut length = 0;
+    while length < NAME_BYTES_MAX {
+        masks[length] = (1 << (8 * length)) - 1;
+        length += 1;
+    }
+    masks
+};
+
 const fn pack(name: &[u8]) -> u128 {
     let (mut packed, mut at) = (0, 0);
     while at < name.len() {
@@ -74,12 +85,10 @@ impl Keys {
             return NONE;
         }
         let packed = match text.get(start..start + NAME_BYTES_MAX) {
-            Some(bytes) => u128::from_le_bytes(bytes.try_into().expect("sixteen bytes")),
+            Some(bytes) => u128::from_le_bytes(bytes.try_into().expect("sixteen bytes")) & MASKS[length],
             None => pack(&text[start..end]),
         };
-        // The shift is split, since one by all 128 bits is none.
-        let beyond = 8 * (NAME_BYTES_MAX - length) as u32;
-        self.find(packed << (beyond / 2) << (beyond - beyond / 2) >> (beyond / 2) >> (beyond - beyond / 2))
+        self.find(packed)
     }
 
     /// The slot of a name that is written with escapes.

@@ -98,37 +98,59 @@ fn address(item: &Item) -> Address {
 }
 
 struct DistinctId<'a> {
-    /// In front of the text.
-    prefix: &'static [u8],
     text: Option<Text<'a>>,
-    source: &'static [u8],
+    source: IdSource,
+}
+
+/// Where a `distinct_id` was found.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum IdSource {
+    Record,
+    UserId,
+    DeviceId,
+    Nowhere,
+}
+
+impl IdSource {
+    /// In front of the text.
+    fn prefix(self) -> &'static [u8] {
+        if self == Self::DeviceId { b"$device:" } else { b"" }
+    }
+}
+
+/// Where an `insert_id` was found.
+#[derive(Clone, Copy)]
+enum InsertSource {
+    Client,
+    Metadata,
+    Generated,
 }
 
 fn distinct_id<'a>(item: &Item<'a>, endpoint: Endpoint) -> DistinctId<'a> {
     let full = |slot: usize| item.value(slot).is_text_or_scalar().then(|| item.text(slot)).flatten();
-    let made = |prefix, text, source| DistinctId { prefix, text, source };
+    let made = |text, source| DistinctId { text, source };
     if endpoint == Endpoint::Groups {
-        return made(b"", None, b"none");
+        return made(None, IdSource::Nowhere);
     }
     if let text @ Some(_) = item.text(slot::DISTINCT_ID) {
-        return made(b"", text, b"record");
+        return made(text, IdSource::Record);
     }
     if let text @ Some(_) = full(slot::USER_ID) {
-        return made(b"", text, b"user_id");
+        return made(text, IdSource::UserId);
     }
     match full(slot::DEVICE_ID) {
-        text @ Some(_) => made(b"$device:", text, b"device_id"),
-        None => made(b"", None, b"none"),
+        text @ Some(_) => made(text, IdSource::DeviceId),
+        None => made(None, IdSource::Nowhere),
     }
 }
 
-fn insert_id<'a>(item: &Item<'a>) -> (Option<Text<'a>>, &'static [u8]) {
+fn insert_id<'a>(item: &Item<'a>) -> (Option<Text<'a>>, InsertSource) {
     if let id @ Some(_) = item.text_or_number(slot::INSERT_ID) {
-        return (id, b"client");
+        return (id, InsertSource::Client);
     }
     match item.text_or_number(slot::METADATA_EVENT_ID) {
-        id @ Some(_) => (id, b"mp_metadata"),
-        None => (None, b"generated"),
+        id @ Some(_) => (id, InsertSource::Metadata),
+        None => (None, InsertSource::Generated),
     }
 }
 
@@ -152,7 +174,7 @@ pub struct Accepted<'a> {
     moment: Moment,
     distinct_id: DistinctId<'a>,
     insert_id: Option<Text<'a>>,
-    insert_id_source: &'static [u8],
+    insert_id_source: InsertSource,
 }
 
 impl<'a> Accepted<'a> {
@@ -244,7 +266,7 @@ impl<'a> Accepted<'a> {
         }
         match (self.distinct_id.text, self.insert_id) {
             (Some(text), _) if !text.bytes.is_empty() => {
-                out.put(self.distinct_id.prefix);
+                out.put(self.distinct_id.source.prefix());
                 out.put(text.bytes);
             }
             (_, Some(id)) => out.put(id.bytes),
@@ -260,9 +282,13 @@ impl<'a> Accepted<'a> {
 
     fn put_envelope(&self, out: &mut Writer, flags: u16) {
         let envelope = &self.request.envelope;
-        out.put(b"{\"v\":1,\"kind\":\"");
-        out.put(envelope.endpoint.kind());
-        out.put(b"\",\"token\":");
+        // Whole fragments of constant length become a few stores each.
+        match envelope.endpoint {
+            Endpoint::Track => out.put(b"{\"v\":1,\"kind\":\"track\",\"token\":"),
+            Endpoint::Engage => out.put(b"{\"v\":1,\"kind\":\"engage\",\"token\":"),
+            Endpoint::Groups => out.put(b"{\"v\":1,\"kind\":\"groups\",\"token\":"),
+            Endpoint::Import => out.put(b"{\"v\":1,\"kind\":\"import\",\"token\":"),
+        }
         put_text_or_null(out, self.token);
         out.put(b",\"project_id\":");
         out.put(envelope.project_id_json);
@@ -273,11 +299,15 @@ impl<'a> Accepted<'a> {
         out.put(b"\",\"index\":");
         out.integer(self.index as i64);
         self.put_client(out);
-        self.put_identity(out);
-        out.put(b",\"time_ms\":");
+        self.put_insert_id(out);
+        self.put_distinct_id(out);
         out.integer(self.moment.ms);
-        put_flags(out, flags);
-        out.put(b",\"record\":");
+        if flags == 0 {
+            out.put(b",\"flags\":[],\"record\":");
+        } else {
+            put_flags(out, flags);
+            out.put(b",\"record\":");
+        }
         put_compact(self.item.raw(), self.item.notes, self.item.is_utf8, out);
         out.put(b"}");
     }
@@ -293,17 +323,14 @@ impl<'a> Accepted<'a> {
             StoreIp::Always => true,
             StoreIp::Never => false,
         };
-        let geo: &[u8] = match (address, param) {
-            (Address::Valid, _) => b"property",
-            (Address::Refused, _) | (_, Some(false)) => b"none",
-            (_, None) if envelope.endpoint.has_events() => b"none",
-            _ => b"request",
-        };
         out.put(b",\"ip\":");
         out.put(if is_stored { envelope.ip_json } else { b"null" });
-        out.put(b",\"geo\":\"");
-        out.put(geo);
-        out.put(b"\",\"ua\":");
+        match (address, param) {
+            (Address::Valid, _) => out.put(b",\"geo\":\"property\",\"ua\":"),
+            (Address::Refused, _) | (_, Some(false)) => out.put(b",\"geo\":\"none\",\"ua\":"),
+            (_, None) if envelope.endpoint.has_events() => out.put(b",\"geo\":\"none\",\"ua\":"),
+            _ => out.put(b",\"geo\":\"request\",\"ua\":"),
+        }
         out.put(envelope.ua_json);
         out.put(b",\"lib\":");
         self.put_lib(out);
@@ -329,8 +356,8 @@ impl<'a> Accepted<'a> {
         out.string(Text { bytes: cut(&whole[..length], LIB_BYTES_MAX), is_plain });
     }
 
-    /// `insert_id` and `distinct_id` with their sources.
-    fn put_identity(&self, out: &mut Writer) {
+    /// `insert_id` with its source, up to the value of `distinct_id`.
+    fn put_insert_id(&self, out: &mut Writer) {
         out.put(b",\"insert_id\":");
         if let Some(id) = self.insert_id {
             out.string(id);
@@ -339,17 +366,26 @@ impl<'a> Accepted<'a> {
             self.put_generated_id(out);
             out.put(b"\"");
         }
-        out.put(b",\"insert_id_source\":\"");
-        out.put(self.insert_id_source);
-        out.put(b"\",\"distinct_id\":");
-        let DistinctId { prefix, text, source } = self.distinct_id;
+        match self.insert_id_source {
+            InsertSource::Client => out.put(b",\"insert_id_source\":\"client\",\"distinct_id\":"),
+            InsertSource::Metadata => out.put(b",\"insert_id_source\":\"mp_metadata\",\"distinct_id\":"),
+            InsertSource::Generated => out.put(b",\"insert_id_source\":\"generated\",\"distinct_id\":"),
+        }
+    }
+
+    /// The value of `distinct_id` with its source, up to the value of `time_ms`.
+    fn put_distinct_id(&self, out: &mut Writer) {
+        let DistinctId { text, source } = self.distinct_id;
         match text {
-            Some(text) if !prefix.is_empty() => put_prefixed(out, prefix, text),
+            Some(text) if source == IdSource::DeviceId => put_prefixed(out, source.prefix(), text),
             text => put_text_or_null(out, text),
         }
-        out.put(b",\"distinct_id_source\":\"");
-        out.put(source);
-        out.put(b"\"");
+        match source {
+            IdSource::Record => out.put(b",\"distinct_id_source\":\"record\",\"time_ms\":"),
+            IdSource::UserId => out.put(b",\"distinct_id_source\":\"user_id\",\"time_ms\":"),
+            IdSource::DeviceId => out.put(b",\"distinct_id_source\":\"device_id\",\"time_ms\":"),
+            IdSource::Nowhere => out.put(b",\"distinct_id_source\":\"none\",\"time_ms\":"),
+        }
     }
 }
 

@@ -4,6 +4,8 @@ use crate::json::number_end;
 
 /// Numbers of 2^53 ms and less are exact everywhere.
 const MS_MAX: u64 = 1 << 53;
+/// From here on a number counts milliseconds, else seconds.
+const MS_FROM: i64 = 100_000_000_000;
 /// From this many integer digits on (1e11 has twelve) a number counts milliseconds, else seconds.
 const MS_DIGITS_MIN: i64 = 12;
 /// More digits than 2^53 has.
@@ -42,21 +44,35 @@ pub fn read(number: &[u8]) -> Ms {
     }
 }
 
-/// The usual case: nothing but digits, too few to be beyond anything.
+/// The usual cases: digits, perhaps with a fraction, too few to be beyond anything.
 #[inline]
 fn read_short(number: &[u8]) -> Option<i64> {
-    const SHORT: usize = 15;
-    if number.len() > SHORT {
-        return None;
-    }
-    let mut value = 0;
-    for &byte in number {
-        if !byte.is_ascii_digit() {
+    const DIGITS: usize = 15;
+    let (mut value, mut at) = (0, 0);
+    while let Some(&byte) = number.get(at)
+        && byte.is_ascii_digit()
+    {
+        value = value * 10 + i64::from(byte - b'0');
+        at += 1;
+        if at > DIGITS {
             return None;
         }
-        value = value * 10 + i64::from(byte - b'0');
     }
-    Some(if value < 100_000_000_000 { value * 1000 } else { value })
+    let fraction = match number.get(at) {
+        None => &[],
+        Some(b'.') => &number[at + 1..],
+        Some(_) => return None,
+    };
+    let is_seconds = value < MS_FROM;
+    for place in 0..3 {
+        let digit = fraction.get(place).copied().unwrap_or(b'0');
+        if !digit.is_ascii_digit() {
+            return None;
+        }
+        value = if is_seconds { value * 10 + i64::from(digit - b'0') } else { value };
+    }
+    let rest = fraction.get(3..).unwrap_or_default();
+    rest.iter().all(u8::is_ascii_digit).then_some(value)
 }
 
 /// Milliseconds without sign; `None` beyond 2^53.

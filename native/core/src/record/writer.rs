@@ -59,8 +59,29 @@ impl Sink for Writer<'_> {
     #[inline(always)]
     fn put(&mut self, bytes: &[u8]) {
         let end = self.at + bytes.len();
-        self.bytes[self.at..end].copy_from_slice(bytes);
+        copy(&mut self.bytes[self.at..end], bytes);
         self.at = end;
+    }
+}
+
+/// `copy_from_slice`, short ones without a call: the first and the last half of at most 32 bytes may overlap.
+#[inline(always)]
+fn copy(target: &mut [u8], source: &[u8]) {
+    match source.len() {
+        16..=32 => copy_halves::<16>(target, source),
+        8..16 => copy_halves::<8>(target, source),
+        4..8 => copy_halves::<4>(target, source),
+        _ => target.copy_from_slice(source),
+    }
+}
+
+/// Both are of the same length, N to 2 N bytes.
+#[inline(always)]
+fn copy_halves<const N: usize>(target: &mut [u8], source: &[u8]) {
+    if let (Some(first), Some(last)) = (source.first_chunk::<N>(), source.last_chunk::<N>()) {
+        let behind = target.len() - N;
+        target[..N].copy_from_slice(first);
+        target[behind..].copy_from_slice(last);
     }
 }
 
@@ -70,18 +91,30 @@ pub struct Digits {
     bytes: [u8; 20],
 }
 
+/// 00 to 99.
+static PAIRS: [[u8; 2]; 100] = {
+    let mut pairs = [[0; 2]; 100];
+    let mut value = 0;
+    while value < 100 {
+        pairs[value] = [b'0' + value as u8 / 10, b'0' + value as u8 % 10];
+        value += 1;
+    }
+    pairs
+};
+
 impl Digits {
     /// The number in decimal digits.
     pub fn of(&mut self, value: i64) -> &[u8] {
         let mut rest = value.unsigned_abs();
         let mut at = self.bytes.len();
-        loop {
+        while rest >= 10 {
+            at -= 2;
+            self.bytes[at..at + 2].copy_from_slice(&PAIRS[(rest % 100) as usize]);
+            rest /= 100;
+        }
+        if rest > 0 || at == self.bytes.len() {
             at -= 1;
-            self.bytes[at] = b'0' + (rest % 10) as u8;
-            rest /= 10;
-            if rest == 0 {
-                break;
-            }
+            self.bytes[at] = b'0' + rest as u8;
         }
         if value < 0 {
             at -= 1;
