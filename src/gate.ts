@@ -21,7 +21,7 @@ import { Rejects } from './rejects.js'
 import { Replayed } from './rejects/replayed.js'
 import { Replayer, type ReplayRequest, type ReplayResult } from './replay.js'
 import { RequestIds } from './request-id.js'
-import { fullnessWarning, Growth, type Phase, readinessOf, type StatusParts, statusOf } from './status.js'
+import { fullnessWarning, Growth, type Phase, readiness, type StatusParts, statusOf } from './status.js'
 import { Storage } from './storage.js'
 import { packageVersion } from './version.js'
 
@@ -70,7 +70,7 @@ async function start(
     config,
     version: packageVersion(),
     logger,
-    ready: () => readinessOf(phase, status),
+    ready: () => readiness(status, phase),
     status: () => statusOf(status),
     metrics: createMetrics(status),
     replay,
