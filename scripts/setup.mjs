@@ -72,8 +72,10 @@ async function buildNative() {
   const sources = digest(root, NATIVE_SOURCES)
   const last = stamps.get('native')
   const present = addons().length > 0
-  if (present && (last === undefined || last.built === sources)) return undefined
+  if (present && last?.built === sources) return undefined
   const rust = await findRust(root)
+  // An addon that nobody here built, on a machine that cannot build: it came with the package.
+  if (present && last === undefined && rust.reason !== undefined) return undefined
   const reason = rust.reason ?? (await compileNative(sources, rust.version, last?.failed))
   if (reason === undefined) return undefined
   // An addon of other sources could disagree with the reference decoder.
