@@ -44,13 +44,23 @@ export async function openLog(options: LogOptions): Promise<SegmentLog> {
   const recovered = await recover(directory, quarantine, disk)
   report(recovered, name, say)
   const identity = await Identity.load(writerDirectory, disk, recovered.writerId)
-  const ahead = Math.max(0, ...(await options.cursors().catch(() => [])))
+  const ahead = Math.max(0, ...(await knownCursors(options)))
   const isBehind = ahead > recovered.nextOffset
   if (isBehind) await startAnew(identity, recovered.nextOffset, ahead, say)
   const segments = await segmentSet(options, recovered, identity, Math.max(ahead, recovered.nextOffset))
   const log = new SegmentLog(segments, identity, recovered.damage, isBehind ? 1 : 0, options)
   await log.start()
   return log
+}
+
+/** A cursor that cannot be read must not keep the log from opening; retention removes nothing as long as it is there. */
+async function knownCursors({ cursors, say }: LogOptions): Promise<readonly number[]> {
+  try {
+    return await cursors()
+  } catch (error) {
+    say('error', `no segment is removed until this is mended: ${(error as Error).message}`)
+    return []
+  }
 }
 
 async function segmentSet(
