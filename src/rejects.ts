@@ -12,7 +12,6 @@ import {
   TOKEN_NONE,
   type TokenTable,
 } from './decode/decoder.js'
-import { LogUnavailable } from './errors.js'
 import type { Log } from './log/types.js'
 import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from './record.js'
 
@@ -83,18 +82,24 @@ export class Rejects {
     }
   }
 
+  /** Whatever goes wrong here, the good records of the request are durable and must be acknowledged. */
   private append(record: Uint8Array): boolean {
     try {
       const room = this.log.open(record.length)
       if (room === undefined) return false
       room.bytes.set(record, room.position)
-      // Whether it got to disk is in the log's own status; nobody waits for it.
-      this.log.commit(room.position + record.length, 1).catch(() => this.dropped++)
+      // Nobody waits for it.
+      this.log.commit(room.position + record.length, 1).catch(() => this.lost())
       return true
-    } catch (error) {
-      if (error instanceof LogUnavailable) return false
-      throw error
+    } catch {
+      return false
     }
+  }
+
+  /** Counted as kept when it was handed over, but it never got to disk. */
+  private lost(): void {
+    this.kept--
+    this.dropped++
   }
 
   private allow(rawBytes: number): boolean {
@@ -141,7 +146,7 @@ function envelopeOf(
 ): string {
   const { receivedMs, requestId, peer, projectId } = context
   // Of an unknown token nothing is kept: whoever sends with it is nobody we know.
-  const text = code === 'token_unknown' ? '"raw":""' : rawMember(raw)
+  const text = code === 'token_unknown' ? '"raw":""' : rawMembers(raw)
   const head = JSON.stringify({
     v: 1,
     kind: 'rejected',
@@ -153,18 +158,23 @@ function envelopeOf(
     index,
   })
   const about = JSON.stringify({ code, field, pointer, offset, message })
-  const truncated = raw.length > RAW_BYTES_MAX ? ',"truncated":true' : ''
-  return `${head.slice(0, -1)},"ip":${peer.ipJson},"ua":${peer.uaJson},"problem":${about},${text}${truncated}}`
+  return `${head.slice(0, -1)},"ip":${peer.ipJson},"ua":${peer.uaJson},"problem":${about},${text}}`
 }
 
 const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
 
-function rawMember(raw: Uint8Array): string {
+function rawMembers(raw: Uint8Array): string {
+  if (raw.length <= RAW_BYTES_MAX) return textMember(raw, raw)
   const cut = raw.subarray(0, RAW_BYTES_MAX)
+  return `${textMember(atCharacter(cut), cut)},"truncated":true`
+}
+
+/** `whole` as text, else `bytes` in base64. */
+function textMember(whole: Uint8Array, bytes: Uint8Array): string {
   try {
-    return `"raw":${JSON.stringify(utf8.decode(raw.length > RAW_BYTES_MAX ? atCharacter(cut) : cut))}`
+    return `"raw":${JSON.stringify(utf8.decode(whole))}`
   } catch {
-    return `"raw_base64":"${Buffer.from(cut.buffer, cut.byteOffset, cut.length).toString('base64')}"`
+    return `"raw_base64":"${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')}"`
   }
 }
 

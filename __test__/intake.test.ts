@@ -1,0 +1,291 @@
+import { describe, expect, it } from 'vitest'
+import { type Decoder, Param, type Problem } from '../src/decode/decoder.js'
+import { LogUnavailable } from '../src/errors.js'
+import { Intake, type Receipt } from '../src/intake.js'
+import { createParts, eventOf, ingest, type Parts, settle } from './support/intake.js'
+import { NOW_MS } from './decode/harness.js'
+import { RequestIds } from '../src/request-id.js'
+
+const NO_PROBLEM = {
+  index: 0,
+  field: 'data',
+  pointer: '',
+  offset: -1,
+  hint: '',
+  got: '',
+  insertId: undefined,
+}
+
+const names = ({ log }: Parts): unknown[] =>
+  log.durable.map(({ value }) => (value['record'] as { event: string }).event)
+const failureOf = (taken: Promise<Receipt>): Promise<unknown> =>
+  taken.then(
+    () => undefined,
+    (error: unknown) => error,
+  )
+
+describe('P1: a receipt', () => {
+  it('is issued when the records are on stable storage, not before', async () => {
+    const parts = createParts()
+    let receipt: Receipt | undefined
+    void parts.intake.take(ingest([eventOf('a'), eventOf('b')])).then((issued) => (receipt = issued))
+    await settle()
+    expect(receipt).toBeUndefined()
+    expect(parts.ledger.all.received).toBe(0)
+    parts.log.sync()
+    await settle()
+    expect(receipt).toEqual({
+      requestId: expect.stringMatching(/^[0-9A-Z]{26}$/),
+      received: 2,
+      accepted: 2,
+      rejected: 0,
+      ignored: 0,
+      params: 0,
+      problems: [],
+      undecodable: false,
+      flags: [],
+    })
+    expect(names(parts)).toEqual(['a', 'b'])
+    expect(parts.log.durable[0]!.value).toMatchObject({ request_id: receipt!.requestId, received_ms: NOW_MS })
+  })
+  it('that accepts nothing waits for nothing', async () => {
+    const parts = createParts()
+    expect(await parts.intake.take(ingest('[7]'))).toMatchObject({ received: 1, rejected: 1 })
+    expect(await parts.intake.take(ingest('{'))).toMatchObject({
+      received: 1,
+      rejected: 1,
+      undecodable: true,
+    })
+    const ignored = { event: 'e', properties: { token: 't', $ignore: true } }
+    expect(await parts.intake.take(ingest(ignored))).toMatchObject({ received: 1, ignored: 1 })
+    expect(parts.log.commits).toBe(0)
+  })
+  it('requests share a batch and are released together', async () => {
+    const parts = createParts()
+    const taken = ['a', 'b', 'c'].map((name) => parts.intake.take(ingest(eventOf(name))))
+    expect(parts.log.commits).toBe(3)
+    parts.log.sync()
+    const ids = (await Promise.all(taken)).map(({ requestId }) => requestId)
+    expect(new Set(ids).size).toBe(3)
+    expect(names(parts)).toEqual(['a', 'b', 'c'])
+  })
+})
+
+describe('P2, P4: a log that cannot keep them', () => {
+  it('rejects with LogUnavailable; the records are unavailable and outside the sums', async () => {
+    const parts = createParts()
+    const failed = failureOf(parts.intake.take(ingest([eventOf('a'), 7, eventOf('b')])))
+    await settle()
+    parts.log.fail('failed')
+    expect(await failed).toBeInstanceOf(LogUnavailable)
+    expect(parts.ledger.unavailable).toBe(3)
+    expect(parts.ledger.all).toEqual({ received: 0, accepted: 0, rejected: 0, ignored: 0 })
+    expect([...parts.ledger.tokens()]).toEqual([])
+    expect([parts.rejectLog.commits, parts.rejects.kept]).toEqual([0, 0])
+  })
+  it.each(['full', 'failed', 'closed'] as const)('%s from the start', async (state) => {
+    const parts = createParts()
+    parts.log.state = state
+    expect(await failureOf(parts.intake.take(ingest(eventOf('a'))))).toMatchObject({ reason: state })
+    expect(await failureOf(parts.intake.take(ingest('{')))).toBeInstanceOf(LogUnavailable)
+    expect(parts.ledger.all.received).toBe(0)
+  })
+  it('answers those that wait for room, too', async () => {
+    const parts = createParts(1500)
+    const big = eventOf('a', 't', 600)
+    const failures = Array.from({ length: 4 }, () => failureOf(parts.intake.take(ingest(big))))
+    expect(parts.intake.waiting).toBe(3)
+    parts.log.fail('full')
+    expect(parts.intake.waiting).toBe(0)
+    for (const failure of await Promise.all(failures)) expect(failure).toBeInstanceOf(LogUnavailable)
+    expect(parts.log.durable).toEqual([])
+  })
+  it('works again when the log does', async () => {
+    const parts = createParts()
+    parts.log.fail('full')
+    expect(await failureOf(parts.intake.take(ingest(eventOf('a'))))).toBeInstanceOf(LogUnavailable)
+    parts.log.state = 'writable'
+    const taken = parts.intake.take(ingest(eventOf('b')))
+    parts.log.sync()
+    expect((await taken).accepted).toBe(1)
+    expect(names(parts)).toEqual(['b'])
+  })
+})
+
+describe('P6, P7: requests that find no room', () => {
+  it('wait first in, first out; small ones never overtake', async () => {
+    const parts = createParts(2000)
+    const order: string[] = []
+    const take = (name: string, bytes: number): void =>
+      void parts.intake.take(ingest(eventOf(name, 't', bytes))).then(() => order.push(name))
+    take('first', 1000)
+    take('big', 1200)
+    take('small', 0)
+    take('another', 900)
+    take('tiny', 0)
+    expect(parts.intake.waiting).toBe(4)
+    for (let left = 4; left > 0; left--) {
+      parts.log.sync()
+      await settle()
+    }
+    expect(parts.intake.waiting).toBe(0)
+    expect(names(parts)).toEqual(['first', 'big', 'small', 'another', 'tiny'])
+    expect(order).toEqual(['first', 'big', 'small', 'another', 'tiny'])
+  })
+  it('fill each batch as far as they go', async () => {
+    const parts = createParts(2000)
+    for (const name of ['a', 'b', 'c', 'd', 'e', 'f']) {
+      void parts.intake.take(ingest(eventOf(name, 't', 300)))
+    }
+    expect(parts.log.nextOffset).toBe(2)
+    parts.log.sync()
+    expect([parts.log.nextOffset, parts.intake.waiting]).toEqual([4, 2])
+    parts.log.sync()
+    parts.log.sync()
+    await settle()
+    expect(names(parts)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+  })
+  it('keep the time and the id of their arrival', async () => {
+    const parts = createParts(1500)
+    void parts.intake.take(ingest(eventOf('a', 't', 900)))
+    const waiting = parts.intake.take(ingest(eventOf('b', 't', 900)))
+    parts.clock.advance(5000)
+    parts.log.sync()
+    parts.log.sync()
+    const { requestId } = await waiting
+    expect(parts.log.durable[1]!.value).toMatchObject({ received_ms: NOW_MS, request_id: requestId })
+  })
+  it('a request whose decoder throws does not stop those behind it', async () => {
+    const parts = createParts(1500)
+    const { decoder } = parts
+    const broken: Decoder = {
+      ...decoder,
+      name: 'reference',
+      tokens: decoder.tokens,
+      panics: 0,
+      decode: (request, context, room) => {
+        if (Buffer.from(request.body).includes('BOOM') && room.position === 0) throw new Error('a bug')
+        return decoder.decode(request, context, room)
+      },
+    }
+    const intake = new Intake({ ...parts, decoder: broken, requestIds: new RequestIds(new Uint8Array(8)) })
+    expect(await failureOf(intake.take(ingest(eventOf('BOOM'))))).toMatchObject({ message: 'a bug' })
+    void intake.take(ingest(eventOf('a', 't', 900)))
+    const failed = failureOf(intake.take(ingest(eventOf('BOOM', 't', 900))))
+    const behind = intake.take(ingest(eventOf('b')))
+    expect(intake.waiting).toBe(2)
+    parts.log.sync()
+    parts.log.sync()
+    expect(await failed).toMatchObject({ message: 'a bug' })
+    expect((await behind).accepted).toBe(1)
+    expect(names(parts)).toEqual(['a', 'b'])
+  })
+})
+
+describe('what a receipt holds', () => {
+  const mixed = [eventOf('a'), 7, { event: 'e' }, eventOf('\ud800')]
+  const receiptOf = async (query: string, endpoint: 'track' | 'import' = 'track'): Promise<Receipt> => {
+    const parts = createParts()
+    const taken = parts.intake.take(ingest(mixed, query, endpoint))
+    parts.log.sync()
+    return taken
+  }
+  it('problems only when verbose or strict asks for them', async () => {
+    const codes = async (query: string, endpoint?: 'import'): Promise<unknown> =>
+      (await receiptOf(query, endpoint)).problems.map(({ index, code }) => `${index} ${code}`)
+    expect(await codes('')).toEqual([])
+    expect(await codes('img=1&callback=f')).toEqual([])
+    const both = ['1 record_not_object', '2 properties_missing']
+    expect(await codes('verbose=1')).toEqual(both)
+    expect(await codes('verbose=2')).toEqual(both)
+    expect(await codes('strict=1')).toEqual([])
+    expect(await codes('', 'import')).toEqual([])
+    expect(await codes('strict=1', 'import')).toContain('1 record_not_object')
+  })
+  it('flags of what was repaired only for verbose=2', async () => {
+    expect((await receiptOf('verbose=1')).flags).toEqual([])
+    expect((await receiptOf('verbose=2')).flags).toEqual(['surrogate_repaired'])
+    expect(await receiptOf('verbose=2')).toMatchObject({ received: 4, accepted: 2, rejected: 2 })
+    expect((await receiptOf('verbose=2')).params).toBe(Param.verbose2)
+  })
+  it('nothing of a request that came between its decoding and its commit', async () => {
+    const parts = createParts()
+    const taken = parts.intake.take(ingest(mixed, 'verbose=2'))
+    // The decoder's memory now holds other requests.
+    void parts.intake.take(ingest([...Array<number>(50).fill(8), eventOf('z', 'other')], 'img=1'))
+    await parts.intake.take(ingest('{"broken', '', 'import'))
+    parts.log.sync()
+    const alone = createParts()
+    const expected = alone.intake.take(ingest(mixed, 'verbose=2'))
+    alone.log.sync()
+    expect(await taken).toEqual(await expected)
+    expect(parts.ledger.ofToken(parts.decoder.tokens.find('t')!)).toEqual(
+      alone.ledger.ofToken(alone.decoder.tokens.find('t')!),
+    )
+    await settle()
+    parts.rejectLog.sync()
+    alone.rejectLog.sync()
+    const own = parts.rejectLog.durable.filter(
+      ({ value }) => value['request_id'] === '01M8627GR00000000000000000',
+    )
+    expect(own).toEqual(alone.rejectLog.durable)
+    expect(own).toHaveLength(2)
+  })
+})
+
+describe('what is kept of rejected records', () => {
+  it('P10: only once the good ones beside them are durable', async () => {
+    const parts = createParts()
+    const taken = parts.intake.take(ingest([eventOf('a'), 7]))
+    await settle()
+    expect(parts.rejectLog.commits).toBe(0)
+    parts.log.sync()
+    await taken
+    expect([parts.rejectLog.commits, parts.rejects.kept]).toEqual([1, 1])
+  })
+  it('a full log of rejects harms no good event', async () => {
+    const parts = createParts()
+    parts.rejectLog.state = 'failed'
+    const taken = parts.intake.take(ingest([eventOf('a'), 7]))
+    parts.log.sync()
+    expect(await taken).toMatchObject({ accepted: 1, rejected: 1 })
+    expect([parts.rejects.kept, parts.rejects.dropped]).toEqual([0, 1])
+  })
+})
+
+describe('requests of a special kind', () => {
+  it('a body that fails before it is decoded is one rejected record', () => {
+    const parts = createParts()
+    const problem: Problem = { ...NO_PROBLEM, id: 5, code: 'gzip_invalid', message: 'data, invalid gzip' }
+    const receipt = parts.intake.refuse(ingest('\u001f\u008bxx', '', 'engage'), problem, Param.verbose1)
+    expect(receipt).toMatchObject({ received: 1, rejected: 1, accepted: 0, undecodable: true })
+    expect(receipt).toMatchObject({ problems: [problem], params: Param.verbose1 })
+    expect(parts.ledger.totalsOf('engage')).toEqual({ received: 1, accepted: 0, rejected: 1, ignored: 0 })
+    parts.rejectLog.sync()
+    expect(parts.rejectLog.durable[0]!.value).toMatchObject({
+      endpoint: 'engage',
+      request_id: receipt.requestId,
+      problem: { code: 'gzip_invalid' },
+    })
+  })
+  it('a replayed record keeps its time and says so', async () => {
+    const parts = createParts()
+    const taken = parts.intake.take({ ...ingest(eventOf('a')), replayedFromMs: NOW_MS - 5000 })
+    parts.log.sync()
+    await taken
+    expect(parts.log.durable[0]!.value).toMatchObject({ received_ms: NOW_MS - 5000, flags: ['replayed'] })
+  })
+  it('a request that fits exactly is decoded twice and committed once', async () => {
+    const parts = createParts()
+    const taken = parts.intake.take(ingest(eventOf('a')))
+    const bytes = parts.log.open(0)!.position
+    parts.log.sync()
+    await taken
+    const exact = createParts(bytes)
+    const fitting = exact.intake.take(ingest(eventOf('a')))
+    exact.log.sync()
+    expect((await fitting).accepted).toBe(1)
+    const tight = createParts(bytes - 1)
+    expect(await failureOf(tight.intake.take(ingest(eventOf('a'))))).toBeInstanceOf(RangeError)
+  })
+})

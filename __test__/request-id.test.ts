@@ -1,0 +1,36 @@
+import { expect, it } from 'vitest'
+import { RequestIds } from '../src/request-id.js'
+
+const RANDOM = Uint8Array.from([0, 31, 32, 255, 7, 8, 9, 10])
+
+it('has the length and the alphabet of a ULID', () => {
+  const ids = new RequestIds(RANDOM)
+  // Ten of time, eight of the process (its bytes modulo 32), eight that count.
+  expect(ids.next(0)).toBe('00000000000Z0Z789A00000000')
+  expect(ids.next(0)).toBe('00000000000Z0Z789A00000001')
+})
+
+it('begins with the time, as ULIDs do', () => {
+  // The example of the ULID specification.
+  expect(new RequestIds(RANDOM).next(1_469_918_176_385).slice(0, 10)).toBe('01ARYZ6S41')
+  expect(new RequestIds(RANDOM).next(0).slice(0, 10)).toBe('0000000000')
+})
+
+it('is unique in a process, whatever the clock does', () => {
+  const ids = new RequestIds(RANDOM)
+  const times = [5, 5, 6, 5, 4, 1_795_500_000_000, 5]
+  const all = Array.from({ length: 5000 }, (_, index) => ids.next(times[index % times.length]!))
+  expect(new Set(all).size).toBe(5000)
+  expect(all.every((id) => /^[0-9A-HJKMNP-TV-Z]{26}$/.test(id))).toBe(true)
+})
+
+it('sorts by time, then by order', () => {
+  const ids = new RequestIds(RANDOM)
+  const all = [1, 1, 2, 31, 32, 33, 1023, 1024, 1_795_500_000_000].map((ms) => ids.next(ms))
+  expect(all.toSorted()).toEqual(all)
+})
+
+it('tells processes apart', () => {
+  const other = Uint8Array.from([...RANDOM.slice(0, 7), 11])
+  expect(new RequestIds(RANDOM).next(5)).not.toBe(new RequestIds(other).next(5))
+})
