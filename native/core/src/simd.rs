@@ -11,9 +11,9 @@ mod x86 {
         __m128i, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_crc32_u8, _mm_crc32_u64, _mm_loadu_si128, _mm_min_epu8,
         _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_and_si256,
         _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_madd_epi16,
-        _mm256_maddubs_epi16, _mm256_movemask_epi8, _mm256_permutevar8x32_epi32, _mm256_set1_epi8,
-        _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
-        _mm256_storeu_si256,
+        _mm256_maddubs_epi16, _mm256_movemask_epi8, _mm256_or_si256, _mm256_permutevar8x32_epi32,
+        _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8,
+        _mm256_srli_epi32, _mm256_storeu_si256,
     };
 
     const WIDTH: usize = 16;
@@ -32,7 +32,8 @@ mod x86 {
         unsafe { _mm_set1_epi8(byte as i8) }
     }
 
-    /// Index of the first byte that `marks` marks; the last, incomplete chunk is left to `scalar`.
+    /// Index of the first byte that `marks` marks. For what is left at the end the text's last sixteen bytes are looked at
+    /// once more; texts that have fewer are left to `scalar`.
     #[inline(always)]
     fn find(
         text: &[u8],
@@ -48,7 +49,15 @@ mod x86 {
             }
             at += WIDTH;
         }
-        scalar(text, at)
+        match text.len().checked_sub(WIDTH) {
+            Some(start) if at < text.len() => {
+                let Some(chunk) = load(text, start) else { return text.len() };
+                // SAFETY: SSE2, as above.
+                let found = unsafe { _mm_movemask_epi8(marks(chunk)) } >> (at - start);
+                if found == 0 { text.len() } else { at + found.trailing_zeros() as usize }
+            }
+            _ => scalar(text, at),
+        }
     }
 
     /// See [`scalar::find_special`].
@@ -77,8 +86,34 @@ mod x86 {
     }
 
     /// See [`scalar::find_either`].
-    #[inline(always)]
+    #[inline]
     pub fn find_either(text: &[u8], at: usize, one: u8, other: u8) -> usize {
+        const LONG: usize = 128;
+        if text.len() >= at.saturating_add(LONG) && std::is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature is there.
+            return unsafe { find_either_avx2(text, at, one, other) };
+        }
+        find_either_sse2(text, at, one, other)
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn find_either_avx2(text: &[u8], mut at: usize, one: u8, other: u8) -> usize {
+        let (ones, others) = (_mm256_set1_epi8(one as i8), _mm256_set1_epi8(other as i8));
+        while let Some(chunk) = text.get(at..at + CHARACTERS) {
+            // SAFETY: the chunk has CHARACTERS bytes; the load needs no alignment.
+            let chunk = unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) };
+            let marks = _mm256_or_si256(_mm256_cmpeq_epi8(chunk, ones), _mm256_cmpeq_epi8(chunk, others));
+            let found = _mm256_movemask_epi8(marks);
+            if found != 0 {
+                return at + found.trailing_zeros() as usize;
+            }
+            at += CHARACTERS;
+        }
+        find_either_sse2(text, at, one, other)
+    }
+
+    #[inline(always)]
+    fn find_either_sse2(text: &[u8], at: usize, one: u8, other: u8) -> usize {
         // SAFETY: SSE2, as above.
         let marks = |chunk| unsafe {
             _mm_or_si128(_mm_cmpeq_epi8(chunk, splat(one)), _mm_cmpeq_epi8(chunk, splat(other)))
@@ -216,6 +251,18 @@ mod tests {
                         scalar::find_either(&text, at, b'%', b'&')
                     );
                 }
+            }
+        }
+    }
+
+    /// Long enough for the wide form, with the byte in every place.
+    #[test]
+    fn long_searches_agree_with_their_scalar_twin() {
+        for place in 0..300 {
+            let mut text = vec![b'x'; 300];
+            text[place] = if place % 2 == 0 { b'%' } else { b'&' };
+            for at in (0..=300).step_by(7) {
+                assert_eq!(find_either(&text, at, b'%', b'&'), scalar::find_either(&text, at, b'%', b'&'));
             }
         }
     }

@@ -5,12 +5,20 @@ use crate::batch::param;
 use crate::options::Endpoint;
 use crate::simd;
 
-const NAMES: [&[u8]; 8] = [b"data", b"verbose", b"strict", b"img", b"callback", b"redirect", b"ip", b"test"];
 const NAME_BYTES_MAX: usize = 8;
+// Indices of the names that count.
 const DATA: usize = 0;
+const VERBOSE: usize = 1;
+const STRICT: usize = 2;
+const IMG: usize = 3;
+const CALLBACK: usize = 4;
+const REDIRECT: usize = 5;
+const IP: usize = 6;
+const TEST: usize = 7;
+const NAMES: usize = 8;
 
 /// Raw values by the index of their names; empty for none.
-type Values<'a> = [&'a [u8]; NAMES.len()];
+type Values<'a> = [&'a [u8]; NAMES];
 
 /// The parameters of one query or form.
 struct Found<'a> {
@@ -37,16 +45,16 @@ pub fn read<'a>(endpoint: Endpoint, query: &'a [u8], form: &'a [u8]) -> (Params,
     };
     let mut bits = 0;
     let mut set = |condition: bool, bit: usize| bits |= if condition { bit as i32 } else { 0 };
-    let verbose = value(1);
+    let verbose = value(VERBOSE);
     set(verbose.is(b'1'), param::VERBOSE_1);
     set(verbose.is(b'2'), param::VERBOSE_2);
-    set(value(2).is(b'1') && endpoint != Endpoint::Track, param::STRICT);
-    set(value(3).is(b'1'), param::IMG);
-    set(value(4).length > 0, param::CALLBACK);
-    set(value(5).length > 0, param::REDIRECT);
-    let ip = value(6);
+    set(value(STRICT).is(b'1') && endpoint != Endpoint::Track, param::STRICT);
+    set(value(IMG).is(b'1'), param::IMG);
+    set(value(CALLBACK).length > 0, param::CALLBACK);
+    set(value(REDIRECT).length > 0, param::REDIRECT);
+    let ip = value(IP);
     let ip = if ip.is(b'1') { Some(true) } else { ip.is(b'0').then_some(false) };
-    let params = Params { bits, ip, test: value(7).is(b'1') };
+    let params = Params { bits, ip, test: value(TEST).is(b'1') };
     (params, [form.values[DATA], query.values[DATA]])
 }
 
@@ -74,7 +82,7 @@ impl Short {
 }
 
 fn split(text: &[u8]) -> Found<'_> {
-    let mut found = Found { values: [&[]; NAMES.len()] };
+    let mut found = Found { values: [&[]; NAMES] };
     let mut start = 0;
     while start < text.len() {
         let end = simd::find_either(text, start, b'&', b'&');
@@ -88,21 +96,38 @@ impl<'a> Found<'a> {
     fn part(&mut self, part: &'a [u8]) {
         let head = &part[..part.len().min(3 * NAME_BYTES_MAX + 1)];
         let Some(equals) = head.iter().position(|&byte| byte == b'=') else { return };
-        let value = &part[equals + 1..];
         let name = &part[..equals];
-        let mut decoded = [0; 3 * NAME_BYTES_MAX];
-        let name = if name.contains(&b'%') || name.contains(&b'+') {
-            let length = percent::decode(name, &mut decoded, true);
-            &decoded[..length]
-        } else {
-            name
-        };
-        if let Some(index) = NAMES.iter().position(|&known| known == name)
+        if let Some(index) = place(name).or_else(|| escaped_place(name))
             && self.values[index].is_empty()
         {
-            self.values[index] = value;
+            self.values[index] = &part[equals + 1..];
         }
     }
+}
+
+/// The index of a name that counts.
+fn place(name: &[u8]) -> Option<usize> {
+    Some(match name {
+        b"data" => DATA,
+        b"verbose" => VERBOSE,
+        b"strict" => STRICT,
+        b"img" => IMG,
+        b"callback" => CALLBACK,
+        b"redirect" => REDIRECT,
+        b"ip" => IP,
+        b"test" => TEST,
+        _ => return None,
+    })
+}
+
+/// The same for a name with escapes; nobody sends such, but they are allowed.
+fn escaped_place(name: &[u8]) -> Option<usize> {
+    if !name.contains(&b'%') {
+        return None;
+    }
+    let mut decoded = [0; 3 * NAME_BYTES_MAX];
+    let length = percent::decode(name, &mut decoded, true);
+    place(&decoded[..length])
 }
 
 #[cfg(test)]
