@@ -133,7 +133,12 @@ export async function startIngest(options: HarnessOptions = {}): Promise<Harness
   const budget = new Budget(options.budgetBytes ?? 256 * MiB)
   const { logger, lines } = new LineLogger()
   const tokensAllowed = config.auth === 'tokens' ? config.tokens?.map(({ token }) => token) : undefined
-  const decoder = createReferenceDecoder({ ...OPTIONS, tokensAllowed, ...options.decoder })
+  const decoder = createReferenceDecoder({
+    ...OPTIONS,
+    tokensAllowed,
+    dropLate: config.late === 'drop',
+    ...options.decoder,
+  })
   const rejects = new Rejects(rejectLog, decoder.tokens, clock)
   const requestIds = new RequestIds(new Uint8Array(8))
   const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
