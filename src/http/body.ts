@@ -19,10 +19,11 @@ const EMPTY = Buffer.alloc(0)
 export class BodyCollector {
   private first: Buffer | undefined = undefined
   /** Chunks behind the first of a chunked body. */
-  private readonly rest: Buffer[] = []
+  private rest: Buffer[] | undefined = undefined
   /** A body of announced length that came in more than one piece. */
   private whole: Buffer | undefined = undefined
   private received = 0
+  private over = false
   private readonly onData = (chunk: Buffer): void => this.add(chunk)
   private readonly onEnd = (): void => this.finish()
   private readonly onGone = (): void => this.abort()
@@ -39,9 +40,10 @@ export class BodyCollector {
 
   /** Stops collecting; what follows in the body is left to others. */
   stop(): void {
+    if (this.over) return
+    this.over = true
     this.request.off('data', this.onData).off('end', this.onEnd).off('error', this.onGone)
-    this.first = this.whole = undefined
-    this.rest.length = 0
+    this.first = this.whole = this.rest = undefined
   }
 
   private add(chunk: Buffer): void {
@@ -50,7 +52,7 @@ export class BodyCollector {
     if (this.received > this.limit) return this.refuse('too large')
     if (this.declared === undefined && !this.sink.hold(chunk.length)) return this.refuse('no memory')
     if (position === 0) this.first = chunk
-    else if (this.declared === undefined) this.rest.push(chunk)
+    else if (this.declared === undefined) (this.rest ??= []).push(chunk)
     else this.into(this.declared, chunk, position)
   }
 
@@ -69,19 +71,20 @@ export class BodyCollector {
     this.sink.bodyRefused(cause)
   }
 
+  /** The listeners stay: nothing comes behind the end, and to take them off would cost more than the rest of this. */
   private finish(): void {
-    const body = this.body()
-    this.stop()
-    this.sink.bodyReceived(body)
+    this.over = true
+    this.sink.bodyReceived(this.body())
   }
 
   private body(): Buffer {
     if (this.whole !== undefined) return this.whole
     if (this.first === undefined) return EMPTY
-    return this.rest.length === 0 ? this.first : Buffer.concat([this.first, ...this.rest], this.received)
+    return this.rest === undefined ? this.first : Buffer.concat([this.first, ...this.rest], this.received)
   }
 
   private abort(): void {
+    if (this.over) return
     this.stop()
     this.sink.bodyAborted()
   }
