@@ -10,6 +10,9 @@ const GOT_LENGTH_MAX = 80
 /** Bytes looked at for `got`: a character is at most four. */
 const GOT_BYTES_MAX = (GOT_LENGTH_MAX + 1) * 4
 
+/** Names may be as long as a record; a reply that repeats many of them must not be (docs/PROTOCOL.md 7.1: 255). */
+const MEMBER_LENGTH_MAX = 255
+
 /** RFC 6901. */
 function escapePointer(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1')
@@ -45,14 +48,14 @@ function resolve(record: Value, pointer: string): Value | undefined {
   return pointer.split('/').slice(1).reduce<Value | undefined>(memberOf, record)
 }
 
-function shorten(text: string): string {
-  return text.length <= GOT_LENGTH_MAX ? text : `${cutAtCharacter(text)}…`
+function shorten(text: string, lengthMax = GOT_LENGTH_MAX): string {
+  return text.length <= lengthMax ? text : `${cutAtCharacter(text, lengthMax)}…`
 }
 
-function cutAtCharacter(text: string): string {
-  const code = text.charCodeAt(GOT_LENGTH_MAX - 1)
+function cutAtCharacter(text: string, length: number): string {
+  const code = text.charCodeAt(length - 1)
   const splits = code >= 0xd800 && code <= 0xdbff
-  return text.slice(0, splits ? GOT_LENGTH_MAX - 1 : GOT_LENGTH_MAX)
+  return text.slice(0, splits ? length - 1 : length)
 }
 
 function textFrom(payload: Uint8Array, start: number, end: number): string {
@@ -96,7 +99,9 @@ function insertIdOf(view: TableView, index: number): string | undefined {
 
 function memberName(view: TableView, index: number): string | undefined {
   const start = view.row(index, Row.memberStart)
-  return start < 0 ? undefined : stringValue(view.payload(), start, start + view.row(index, Row.memberLength))
+  if (start < 0) return undefined
+  const name = stringValue(view.payload(), start, start + view.row(index, Row.memberLength))
+  return shorten(name, MEMBER_LENGTH_MAX)
 }
 
 /** All that is known about a rejected row. */
