@@ -82,10 +82,14 @@ impl State {
         if meets_own(batch) || overlap(body, batch) {
             return Err(SHARED);
         }
-        // A body may be a view of the last payload, which lies in the scratch buffer.
+        let copy;
         // SAFETY: the argument is alive during the call, and nothing writes to it meanwhile.
-        let body = unsafe { slice::from_raw_parts(body.0, body.1) };
-        let copy = meets_own((body.as_ptr().cast_mut(), body.len())).then(|| body.to_vec());
+        let mut body = unsafe { slice::from_raw_parts(body.0, body.1) };
+        if meets_own((body.as_ptr().cast_mut(), body.len())) {
+            // It is a view of the last payload, which lies in the scratch buffer. From here on only the copy is used.
+            copy = body.to_vec();
+            body = &copy;
+        }
         let [(table, table_bytes), (input, input_bytes), (scratch, scratch_bytes)] = own;
         // SAFETY: the arrays are pinned and have the memory they were pinned with (asked above); they are apart from each
         // other (checked once) and from the batch; the table is aligned, any bytes are integers, and JavaScript does not
@@ -95,7 +99,7 @@ impl State {
                 table: slice::from_raw_parts_mut(table.cast(), table_bytes / size_of::<i32>()),
                 input: slice::from_raw_parts(input, input_bytes),
                 scratch: slice::from_raw_parts_mut(scratch, scratch_bytes),
-                body: copy.as_deref().unwrap_or(body),
+                body,
                 batch: slice::from_raw_parts_mut(batch.0, batch.1),
             }
         };

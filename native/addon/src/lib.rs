@@ -64,7 +64,8 @@ fn core_options(options: NativeOptions) -> Result<Options> {
 }
 
 /// A decoder over memory that the caller keeps for it alone: the table (memory of an `Int32Array`), the input and the
-/// scratch buffer. None of it may be transferred to another thread.
+/// scratch buffer. Once any of it was transferred or resized, `decode` throws. Views of one `ArrayBuffer` are checked
+/// fastest. No other thread may write to them, or to what `decode` is handed, during a call (`SharedArrayBuffer`).
 ///
 /// # Errors
 ///

@@ -10,7 +10,7 @@ use sluicegate_core::check_json;
 use support::invariants::{check, harnesses, request_of};
 use support::mutation::{Random, mutate, seeds, words};
 
-const INPUTS: u64 = 15_000;
+const INPUTS: u64 = 40_000;
 const INPUTS_LONG: u64 = 3_000_000;
 
 /// Runs `look` over mutations of a target's seeds, the seeds themselves first; shows the input that it fails on.
