@@ -3,6 +3,8 @@
 /** Of each case this many different requests take turns, so that nothing is decoded twice in a row. */
 const REQUESTS = 64
 const EVENT_BYTES = 400
+const LARGE_EVENT_BYTES = 1_000_000
+const LARGE_REQUESTS = 4
 export const RECEIVED_MS = 1_795_500_000_000
 
 const NAMES = ['Page Viewed', 'Signed Up', 'Added To Cart', 'Search', 'Video Played', 'Checkout Started']
@@ -22,8 +24,8 @@ function generator(seed) {
 const letters = (random, length) => Array.from({ length }, () => random(36).toString(36)).join('')
 const pick = (random, list) => list[random(list.length)]
 
-/** One event as a JSON text of exactly EVENT_BYTES bytes. */
-function makeEvent(random) {
+/** One event as a JSON text of exactly `bytes` bytes. */
+function makeEvent(random, bytes = EVENT_BYTES) {
   const device = `${letters(random, 11)}-${letters(random, 14)}`
   const event = {
     event: pick(random, NAMES),
@@ -44,16 +46,24 @@ function makeEvent(random) {
       $current_url: 'https://shop.example.com/',
     },
   }
-  const missing = EVENT_BYTES - JSON.stringify(event).length
+  const missing = bytes - JSON.stringify(event).length
   event.properties.$current_url += letters(random, Math.max(0, missing))
   return JSON.stringify(event)
 }
 
-function makeBodies(events, wrap) {
+/** Hardly more than what the rules ask for: some 60 bytes. */
+function makeSmallEvent(random) {
+  return JSON.stringify({
+    event: 'e',
+    properties: { token: letters(random, 8), distinct_id: letters(random, 4) },
+  })
+}
+
+function makeRequests({ events, wrap, make = makeEvent, count = REQUESTS }) {
   const random = generator(events)
-  return Array.from({ length: REQUESTS }, () => {
-    const list = Array.from({ length: events }, () => makeEvent(random))
-    return wrap(events === 1 ? list[0] : `[${list.join(',')}]`)
+  return Array.from({ length: count }, () => {
+    const list = Array.from({ length: events }, () => make(random))
+    return { endpoint: 'track', ...wrap(events === 1 ? list[0] : `[${list.join(',')}]`) }
   })
 }
 
@@ -73,11 +83,17 @@ export const CASES = [
   { name: 'base64 form', events: 1, required: 4, target: 8, wrap: form },
   { name: 'base64 form, 50 events', events: 50, required: 4, target: 8, wrap: form },
   { name: 'base64 GET', events: 1, required: 4, target: 8, wrap: get },
-].map(({ wrap, ...rest }) => {
-  const bodies = makeBodies(rest.events, wrap)
-  const requests = bodies.map((parts) => ({ endpoint: 'track', ...parts }))
-  return { ...rest, requests }
-})
+  { name: 'JSON body, 60 bytes', events: 1, required: 3, target: 3, wrap: json, make: makeSmallEvent },
+  {
+    name: 'JSON body, 1 MB',
+    events: 1,
+    required: 3,
+    target: 3,
+    wrap: json,
+    count: LARGE_REQUESTS,
+    make: (random) => makeEvent(random, LARGE_EVENT_BYTES),
+  },
+].map((testCase) => ({ ...testCase, requests: makeRequests(testCase) }))
 
 export const CONTEXT = {
   receivedMs: RECEIVED_MS,

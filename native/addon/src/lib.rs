@@ -2,6 +2,8 @@
 //!
 //! The one hot function, `decode`, is made by hand (see [`hot`]); everything else uses napi's macros.
 
+#![allow(rustdoc::private_intra_doc_links, reason = "read in the source, or with --document-private-items")]
+
 mod hot;
 mod pinned;
 

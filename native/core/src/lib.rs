@@ -12,6 +12,7 @@
 
 #![warn(missing_docs)]
 #![deny(unsafe_code)]
+#![allow(rustdoc::private_intra_doc_links, reason = "read in the source, or with --document-private-items")]
 
 pub mod batch;
 mod body;
