@@ -68,6 +68,7 @@ describe('mode tokens', () => {
     ['a wrong secret', basic('svc', 'sec'), { project_id: '7' }],
     ['a wrong user', basic('svd', 'sec:ret'), { project_id: '7' }],
     ['a service account without a project', basic('svc', 'sec:ret'), {}],
+    ['a service account of no project in particular without one', basic('free', 's'), {}],
     ['a service account for another project', basic('svc', 'sec:ret'), { project_id: '9' }],
     ['a project that is no number', basic('svc', 'sec:ret'), { project_id: '7 ' }],
     ['a token with a password', basic('t0k', 'x'), { project_id: '7' }],

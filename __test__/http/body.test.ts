@@ -54,6 +54,22 @@ describe('arriving in pieces', () => {
     client.destroy()
   })
 
+  test('P7: a chunked body in pieces of one byte is put together in bounded memory', async () => {
+    harness = await startIngest()
+    const client = await Client.open(harness.port)
+    client.write(requestBytes('/track', { method: 'POST', headers: CHUNKED }))
+    const body = json + ' '.repeat(100_000 - json.length)
+    client.write(Array.from(body, (byte) => chunk(byte)).join(''))
+    await until(() => harness.budget.usedBytes > 100_000)
+    await new Promise((resolve) => setTimeout(resolve, 100))
+    expect(harness.budget.usedBytes).toBeLessThan(200_000)
+    client.write(chunk(''))
+    expect((await client.reply()).body).toBe('1')
+    expect(harness.log.envelopes).toMatchObject([{ record: EVENT }])
+    expect(harness.budget.usedBytes).toBe(0)
+    client.destroy()
+  })
+
   test('Expect: 100-continue is answered before the body is sent', async () => {
     harness = await startIngest()
     const client = await Client.open(harness.port)
@@ -67,9 +83,9 @@ describe('arriving in pieces', () => {
   })
 
   test('Expect: 100-continue is refused by the head alone when the body is too large', async () => {
-    harness = await startIngest()
+    harness = await startIngest({ config: { bodyLimitBytes: 2000 } })
     const client = await Client.open(harness.port)
-    const headers = { ...JSON_ORIGIN, Expect: '100-continue', 'Content-Length': '20000000' }
+    const headers = { ...JSON_ORIGIN, Expect: '100-continue', 'Content-Length': '2001' }
     client.write(requestBytes('/track', { method: 'POST', headers }))
     expect((await client.reply()).status).toBe(413)
     client.destroy()
@@ -307,6 +323,35 @@ describe('the memory budget (P7)', () => {
     await until(() => harness.budget.usedBytes > 500_000)
     client.write('[')
     client.destroy()
+    await until(() => harness.budget.usedBytes === 0)
+  })
+
+  test('it is given back when the connection is reset inside the body', async () => {
+    harness = await startIngest()
+    const client = await Client.open(harness.port)
+    client.write(requestBytes('/track', { method: 'POST', headers: CHUNKED }), chunk(json))
+    await until(() => harness.budget.usedBytes > 0)
+    client.socket.resetAndDestroy()
+    await until(() => harness.budget.usedBytes === 0)
+    expect([...harness.ingest.counts.requests()]).toEqual([])
+  })
+
+  test('heads count: many large ones that wait are refused in time', async () => {
+    harness = await startIngest({ budgetBytes: 100_000 })
+    harness.log.held = true
+    const client = await Client.open(harness.port)
+    const request = requestBytes(`/track?data=${encodeURIComponent(json)}`, {
+      headers: { Cookie: 'x'.repeat(30_000) },
+    })
+    client.write(request, request)
+    await until(() => harness.log.waitingCommits === 2)
+    expect(harness.budget.usedBytes).toBeGreaterThan(60_000)
+    const third = await Client.open(harness.port)
+    third.write(request, request)
+    expect((await third.reply()).status).toBe(503)
+    client.destroy()
+    third.destroy()
+    harness.log.release()
     await until(() => harness.budget.usedBytes === 0)
   })
 

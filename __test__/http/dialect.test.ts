@@ -174,6 +174,11 @@ describe('strict', () => {
     }
   })
 
+  test('records that were ignored on purpose count as imported', () => {
+    const given = mixed({ ...strict, accepted: 1, ignored: 1 })
+    expect(JSON.parse(text(given, 'import'))).toMatchObject({ code: 400, num_records_imported: 2 })
+  })
+
   test('an undecodable payload has its own message and no records', () => {
     const missing = problem({ id: ProblemId.dataMissing, message: 'data, missing or empty' })
     expect(text(bad({ ...strict, undecodable: true, problems: [missing] }), 'import')).toBe(

@@ -56,6 +56,7 @@ describe('a list of networks', () => {
   })
   test('does not believe a peer outside of it', () => {
     expect(client(trusted, '198.51.100.7', '203.0.113.9', '203.0.113.8')).toBe('198.51.100.7')
+    expect(client(trusted, '198.51.100.7', '', '203.0.113.8')).toBe('198.51.100.7')
   })
   test('ends where an entry is no address: nothing left of it can be believed', () => {
     expect(client(trusted, '10.1.1.1', '203.0.113.9, unknown, 10.2.2.2')).toBe('10.2.2.2')

@@ -115,6 +115,16 @@ describe('methods', () => {
     },
   )
 
+  test('a Content-Type that is none changes nothing about it', async () => {
+    harness = await startIngest()
+    const headers = { 'Content-Type': 'nonsense', Origin: ORIGIN }
+    const put = await send(harness.port, '/track', { method: 'PUT', headers, body: 'x' })
+    const nowhere = await send(harness.port, '/nope', { method: 'PUT', headers, body: 'x' })
+    expect([put.status, nowhere.status]).toEqual([405, 404])
+    expectCors(put)
+    expect(harness.lines).toEqual([])
+  })
+
   test('on import the reply has the coded shape', async () => {
     harness = await startIngest()
     const reply = await send(harness.port, '/import', { method: 'PUT' })
@@ -188,8 +198,9 @@ describe('CORS', () => {
 
   test('without an origin there is no Access-Control header, on a preflight neither', async () => {
     harness = await startIngest()
-    for (const sent of [event, { method: 'OPTIONS' }]) {
+    for (const sent of [event, { method: 'OPTIONS' }, { ...event, method: 'PUT' }]) {
       const reply = await send(harness.port, '/track', sent)
+      expect(reply.status).toBeLessThan(406)
       const names = Object.keys(reply.headers).filter(
         (name) => name.startsWith('access-control-') || name === 'vary',
       )

@@ -1,6 +1,7 @@
 /**
  * Collects a request's body: counted against the limit and the memory budget while it arrives (promise P7). A body that
- * comes in one piece, as most do, is not copied.
+ * comes in one piece, as most do, is not copied; others are copied together at once, for a chunked body may come in pieces
+ * of one byte, and each piece kept would cost a hundred.
  */
 import type { IncomingMessage } from 'node:http'
 
@@ -15,13 +16,15 @@ export interface BodySink {
 }
 
 const EMPTY = Buffer.alloc(0)
+/** The least that is taken from the budget for a chunked body; from there on its room doubles. */
+const CHUNKED_BYTES_MIN = 16 * 1024
 
 export class BodyCollector {
   private first: Buffer | undefined = undefined
-  /** Chunks behind the first of a chunked body. */
-  private rest: Buffer[] | undefined = undefined
-  /** A body of announced length that came in more than one piece. */
+  /** A body that came in more than one piece; up to `received` it is filled. */
   private whole: Buffer | undefined = undefined
+  /** Bytes that the sink holds for this body. */
+  private capacity: number
   private received = 0
   private over = false
   private readonly onData = (chunk: Buffer): void => this.add(chunk)
@@ -31,10 +34,11 @@ export class BodyCollector {
   /** @param declared the body's length in bytes by its head, held already; undefined for a chunked body */
   constructor(
     private readonly request: IncomingMessage,
-    private readonly declared: number | undefined,
+    declared: number | undefined,
     private readonly limit: number,
     private readonly sink: BodySink,
   ) {
+    this.capacity = declared ?? 0
     request.on('data', this.onData).on('end', this.onEnd).on('error', this.onGone)
   }
 
@@ -43,27 +47,34 @@ export class BodyCollector {
     if (this.over) return
     this.over = true
     this.request.off('data', this.onData).off('end', this.onEnd).off('error', this.onGone)
-    this.first = this.whole = this.rest = undefined
+    this.first = this.whole = undefined
   }
 
   private add(chunk: Buffer): void {
     const position = this.received
     this.received += chunk.length
     if (this.received > this.limit) return this.refuse('too large')
-    if (this.declared === undefined && !this.sink.hold(chunk.length)) return this.refuse('no memory')
+    // Of an announced length node:http lets no more through than was announced.
+    if (this.received > this.capacity && !this.grow()) return this.refuse('no memory')
     if (position === 0) this.first = chunk
-    else if (this.declared === undefined) (this.rest ??= []).push(chunk)
-    else this.into(this.declared, chunk, position)
+    else this.roomBehind(position).set(chunk, position)
   }
 
-  /** node:http lets no more bytes through than the head announced, so it fits. */
-  private into(declared: number, chunk: Buffer, position: number): void {
-    if (this.whole === undefined) {
-      this.whole = Buffer.allocUnsafeSlow(declared)
-      this.whole.set(this.first!)
-      this.first = undefined
-    }
-    this.whole.set(chunk, position)
+  private grow(): boolean {
+    const wanted = Math.max(this.received, 2 * this.capacity, CHUNKED_BYTES_MIN)
+    const capacity = Math.min(this.limit, wanted)
+    if (!this.sink.hold(capacity - this.capacity)) return false
+    this.capacity = capacity
+    return true
+  }
+
+  /** What came so far, up to `position`, with the rest of the capacity behind it. */
+  private roomBehind(position: number): Buffer {
+    if (this.whole?.length === this.capacity) return this.whole
+    const larger = Buffer.allocUnsafeSlow(this.capacity)
+    larger.set((this.whole ?? this.first!).subarray(0, position))
+    this.first = undefined
+    return (this.whole = larger)
   }
 
   private refuse(cause: 'too large' | 'no memory'): void {
@@ -78,9 +89,7 @@ export class BodyCollector {
   }
 
   private body(): Buffer {
-    if (this.whole !== undefined) return this.whole
-    if (this.first === undefined) return EMPTY
-    return this.rest === undefined ? this.first : Buffer.concat([this.first, ...this.rest], this.received)
+    return this.whole?.subarray(0, this.received) ?? this.first ?? EMPTY
   }
 
   private abort(): void {

@@ -34,6 +34,13 @@ export function codingOf(contentEncoding: string | undefined): 'identity' | 'gzi
   return coding === 'gzip' || coding === 'x-gzip' ? 'gzip' : undefined
 }
 
+/** How much text the head of a request holds. */
+export function headBytes({ url = '', rawHeaders }: IncomingMessage): number {
+  let bytes = url.length
+  for (const text of rawHeaders) bytes += text.length
+  return bytes
+}
+
 /** The body's length in bytes as the head gives it; undefined for a chunked one. Without a body: 0. */
 export function declaredLength({ headers }: IncomingMessage): number | undefined {
   if (headers['transfer-encoding'] !== undefined) return undefined

@@ -15,7 +15,7 @@ import { type Answer, bodyTooLarge, brokenBody, jsonAnswer, refusal, unavailable
 import type { ImportAuth } from './auth.js'
 import { BodyCollector, type BodySink } from './body.js'
 import { type Connection, connectionOf, type TimedReceiving } from './connection.js'
-import { codingOf, contentClassOf, declaredLength, expectsContinue, queryOf } from './content.js'
+import { codingOf, contentClassOf, declaredLength, expectsContinue, headBytes, queryOf } from './content.js'
 import type { RequestCounts } from './counts.js'
 import { answerOf, type DialectOptions } from './dialect.js'
 import { GZIP_INVALID, queryBits } from './gzip-invalid.js'
@@ -40,7 +40,7 @@ export interface ExchangeServices {
   readonly receiving: Set<TimedReceiving>
 }
 
-/** What a request costs beside its body and URL: objects of HTTP, what waits in intake, the reply. */
+/** What a request costs beside its body and head: objects of HTTP, what waits in intake, the reply. */
 const OVERHEAD_BYTES = 4096
 const EMPTY = Buffer.alloc(0)
 /** Until memory is given back by what is under way, and until a log that refuses is tried again. */
@@ -81,7 +81,7 @@ export class Exchange implements BodySink, TimedReceiving {
 
   /** A GET holds everything in its URL; what it says of a body is ignored (docs/PROTOCOL.md 2, step 2). */
   private get(): void {
-    if (this.hold(OVERHEAD_BYTES + this.query.length)) this.take(EMPTY)
+    if (this.hold(OVERHEAD_BYTES + headBytes(this.reply.request.raw))) this.take(EMPTY)
     else this.answer(unavailable(this.endpoint, RETRY_MEMORY_S))
   }
 
@@ -95,7 +95,7 @@ export class Exchange implements BodySink, TimedReceiving {
     if (content === undefined) return this.refuse(refusal(endpoint, 415, 'content-type not supported'))
     if (coding === undefined) return this.refuse(refusal(endpoint, 415, 'content-encoding not supported'))
     if (length !== undefined && length > services.bodyLimitBytes) return this.tooLarge()
-    if (!this.hold(OVERHEAD_BYTES + this.query.length + (length ?? 0))) return this.noMemory()
+    if (!this.hold(OVERHEAD_BYTES + headBytes(request) + (length ?? 0))) return this.noMemory()
     this.content = content
     this.gzip = coding === 'gzip'
     if (length === 0) return this.take(EMPTY)
