@@ -8,14 +8,20 @@ import {
   statSync,
   writeFileSync,
 } from 'node:fs'
+import { createServer } from 'node:http'
+import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { crc32 } from 'node:zlib'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
+import { serverFindings } from '../../src/commands/doctor/server.js'
 import { dataDirectoryFindings } from '../../src/commands/doctor/storage.js'
 import { configWith } from '../../src/config.js'
 import { startGate } from '../../src/gate.js'
+import type { LogStatus } from '../../src/log/types.js'
 import { createLogger } from '../../src/logger.js'
+import { type StatusParts, statusOf } from '../../src/status.js'
+import { logStatus, statusParts } from '../support/status-parts.js'
 import { dataDirectory, event, request } from './support/data-directory.js'
 import { run } from './support/run.js'
 
@@ -54,7 +60,7 @@ describe('doctor', () => {
     expect(out).toContain(`data-dir = ${directory}, from --data-dir`)
     expect(out).toMatch(/ok {4}lies on|note {2}lies on/)
     expect(out).toMatch(/ok {4}log: 2 records, 0 to 1; [\d.]+ \wiB in 1 segment\n/)
-    expect(out).toMatch(/ok {4}rejects: 1 records, 0 to 0; /)
+    expect(out).toMatch(/ok {4}rejects: 1 record, 0 to 0; /)
     expect(out).toContain('ok    cursor warehouse is at 1, 1 behind')
     expect(out).toContain('note  no server runs on it now')
     expect(out).toMatch(/\nNothing needs a hand\.\n$/)
@@ -188,6 +194,59 @@ describe('doctor finds what needs a hand: exit code 1', () => {
     const mounts = `x ${at} ext4 rw 0 0\nx ${at} nfs rw 0 0\nx ${directory} xfs rw 0 0\n/ / ext4 rw 0 0\nx ${directory}/a btrfs rw 0 0\n`
     const type = dataDirectoryFindings(spaced, mounts).find(({ text }) => text.startsWith('lies on'))
     expect(type?.text).toContain('lies on nfs')
+  })
+})
+
+describe('what a server says of itself', () => {
+  const sound = logStatus({
+    failovers: 0,
+    damage: { tornBytes: 5, quarantinedBatches: 0, quarantinedBytes: 0 },
+  })
+
+  /** The grade of each line about a status that is healthy but for `changes`. */
+  async function graded(changes: Partial<StatusParts>, panics = 0): Promise<string[]> {
+    const decoder = { name: 'native', panics } as StatusParts['decoder']['decoder']
+    const parts = statusParts({ decoder: { decoder, reason: '' }, log: { status: () => sound }, ...changes })
+    const server = createServer((_request, reply) => reply.end(JSON.stringify(statusOf(parts)))).listen(
+      0,
+      '127.0.0.1',
+    )
+    await new Promise((resolve) => server.once('listening', resolve))
+    const findings = await serverFindings('s', `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
+    server.close()
+    return findings.filter(({ grade }) => grade === 'fault').map(({ text }) => text)
+  }
+  const withLog = (changes: Partial<LogStatus>) => ({ log: { status: () => ({ ...sound, ...changes }) } })
+
+  it.each([
+    ['nothing', {}, 0, []],
+    [
+      'a full log',
+      withLog({ state: 'full', reason: 'no space' }),
+      0,
+      ['log: full: no space; 25 % of its limit taken'],
+    ],
+    ['a log that is nearly full', withLog({ bytes: 250_000 }), 0, ['log: writable, 97 % of its limit taken']],
+    ['panics', {}, 3, ['the native decoder panicked 3 times: please report it']],
+    [
+      'failovers',
+      withLog({ failovers: 2 }),
+      0,
+      ['2 segments were given up after failed writes: check the disk'],
+    ],
+    [
+      'damage',
+      withLog({ damage: { tornBytes: 0, quarantinedBatches: 4, quarantinedBytes: 9 } }),
+      0,
+      ['4 damaged batches were found at the start: check the disk'],
+    ],
+  ])('%s', async (_what, changes, panics, texts) => {
+    expect(await graded(changes, panics)).toEqual(texts)
+  })
+
+  it('or that it does not answer', async () => {
+    const [finding] = await serverFindings('s', 'http://127.0.0.1:49151')
+    expect(finding).toMatchObject({ grade: 'fault', text: 'http://127.0.0.1:49151/status does not answer' })
   })
 })
 

@@ -1,4 +1,4 @@
-import { writeFileSync } from 'node:fs'
+import { readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { dataDirectory, event, remove, request } from './support/data-directory.js'
@@ -111,9 +111,58 @@ describe('tail --cursor', () => {
     expect((await tail('--cursor', 'from', '--from', 'start')).out).toBe('')
   })
 
+  it('that is ahead of the log is an error: nothing would ever come', async () => {
+    await run('cursors', 'set', 'ahead', '4', '--data-dir', directory)
+    const path = join(directory, '0', 'cursors', 'ahead.json')
+    expect(await tail('--cursor', 'ahead')).toMatchObject({ code: 0, err: '' })
+    writeFileSync(path, readFileSync(path, 'utf8').replace('"offset":4', '"offset":9'))
+    const { code, err } = await tail('--cursor', 'ahead')
+    expect(code).toBe(1)
+    expect(err).toContain('cursor ahead is at 9, but the log ends at 4: it was wiped or restored')
+    await run('cursors', 'delete', 'ahead', '--data-dir', directory)
+  })
+
   it('does not move when nothing was printed of what it has to print', async () => {
     await tail('--cursor', 'zero', '--limit', '0')
     expect(await offsetOf('zero')).toBeUndefined()
+  })
+})
+
+describe('what is missing or damaged is told on stderr, and the rest is printed (promise P9)', () => {
+  it('records that retention has removed', async () => {
+    const many = await dataDirectory(
+      Array.from({ length: 30 }, (_, n) => request(event(`E${n}`.padEnd(100_000, '.')))),
+      { segmentBytes: 2 ** 20 },
+    )
+    const log = join(many, '0', 'log')
+    const segments = readdirSync(log)
+      .filter((name) => name.endsWith('.log'))
+      .toSorted()
+    const kept = Number(segments[1]!.replace(/\D.*/, ''))
+    rmSync(join(log, segments[0]!))
+    const { out, err, code } = await run('tail', '--from', '1', '--data-dir', many)
+    expect(err).toBe(
+      `sluicegate: ${kept - 1} records (offsets 1 to ${kept - 1}) are not in the log any more\n`,
+    )
+    expect([out.split('\n').length - 1, code]).toEqual([30 - kept, 0])
+    remove(many)
+  })
+
+  it('damage in the middle', async () => {
+    const many = await dataDirectory(['A', 'B', 'C'].map((name) => request(event(name))))
+    const log = join(many, '0', 'log')
+    const path = join(
+      log,
+      readdirSync(log).find((name) => name.endsWith('.log'))!,
+    )
+    const bytes = readFileSync(path)
+    bytes[bytes.indexOf('"event":"B"')] = 0x58
+    writeFileSync(path, bytes)
+    const { out, err, code } = await run('tail', '--data-dir', many)
+    expect(eventsOf(out)).toEqual(['A', 'C'])
+    expect(err).toMatch(/sluicegate: damage in \S+\.log at \d+: \d+ bytes are skipped\n/)
+    expect(code).toBe(0)
+    remove(many)
   })
 })
 

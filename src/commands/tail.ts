@@ -2,13 +2,13 @@
 import { InvalidArgumentError, Option, type Command } from 'commander'
 import { systemClock } from '../clock.js'
 import type { Config } from '../config.js'
-import { UsageError } from '../errors.js'
+import { SluicegateError, UsageError } from '../errors.js'
 import { Cursors } from '../log/cursor.js'
 import { readLog } from '../log/reader.js'
 import type { LogRecord } from '../log/types.js'
 import { KINDS, type Kind } from '../record.js'
 import { addSettings, command, configOf, count, DATA_KEYS } from './command.js'
-import { requireLog } from './directory.js'
+import { extentOf, ownerOf, requireLog, type WriterDirectory } from './directory.js'
 import { Output, Progress, warnDamage } from './output.js'
 
 const NOTES = `Examples:
@@ -106,6 +106,17 @@ async function tailAction(config: Config, options: TailOptions): Promise<void> {
   const commit = options.cursor === undefined ? undefined : committer(cursors, options.cursor)
   const print = new Printer(new Output(process.stdout), options, stop, commit)
   await print.all(records)
+  if (saved !== undefined && !print.hasRead) await refuseLostCursor(directory, options.cursor!, saved)
+}
+
+/** A cursor that is ahead of the log would silently print nothing for ever. */
+async function refuseLostCursor(directory: WriterDirectory, name: string, offset: number): Promise<void> {
+  const { endOffset } = await extentOf(directory, 'log', await ownerOf(directory))
+  if (offset <= endOffset) return
+  throw new SluicegateError(
+    'cursor_ahead',
+    `cursor ${name} is at ${offset}, but the log ends at ${endOffset}: it was wiped or restored; "cursors set" moves it`,
+  )
 }
 
 function warnGap({ from, to }: { from: number; to: number }): void {
@@ -145,6 +156,11 @@ class Printer {
     private readonly commit: ((offset: number, now: boolean) => Promise<void>) | undefined,
   ) {
     this.token = options.token === undefined ? undefined : Buffer.from(options.token)
+  }
+
+  /** Whether there was any record, printed or not. */
+  get hasRead(): boolean {
+    return this.next >= 0
   }
 
   async all(records: AsyncIterable<LogRecord>): Promise<void> {

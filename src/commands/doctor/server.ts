@@ -58,6 +58,9 @@ function faults({ decoder_panics: panics, log, rejects }: ServerStatus, found: F
   const findings: Finding[] = []
   if (panics > 0)
     findings.push(found('fault', `the native decoder panicked ${panics} times: please report it`))
+  const { quarantined_batches: damaged } = log.damage
+  if (damaged > 0)
+    findings.push(found('fault', `${damaged} damaged batches were found at the start: check the disk`))
   if (log.failovers > 0) {
     findings.push(
       found('fault', `${log.failovers} segments were given up after failed writes: check the disk`),

@@ -55,7 +55,8 @@ async function logFindings(
   const { segments, bytes } = await inspectLog(directory[which])
   const { firstOffset, endOffset } = await extentOf(directory, which, owner)
   const held = endOffset - firstOffset
-  const records = held === 0 ? 'no records' : `${held} records, ${firstOffset} to ${endOffset - 1}`
+  const noun = held === 1 ? 'record' : 'records'
+  const records = held === 0 ? 'no records' : `${held} ${noun}, ${firstOffset} to ${endOffset - 1}`
   const files = segments.length === 1 ? '1 segment' : `${segments.length} segments`
   return [found('ok', `${which}: ${records}; ${shownBytes(bytes)} in ${files}`)]
 }
