@@ -187,6 +187,19 @@ describe('replay (promise P10)', () => {
       expect(await outcome(true)).toEqual(['accepted'])
     }))
 
+  it('is on stable storage as begun before the first record is handed over', () =>
+    withServer(async (server, disk) => {
+      const { parts } = server.replayer as unknown as { parts: ConstructorParameters<typeof Replayer>[0] }
+      const states: string[] = []
+      const take: typeof parts.intake.take = async (request) => {
+        const after = await Replayed.open(disk.crash(), DIRECTORY, () => server.rejectsLog.status())
+        states.push(after.stateOf(1), after.stateOf(2))
+        return parts.intake.take(request)
+      }
+      await new Replayer({ ...parts, intake: { take } }).replay({ records: [mended(1)] })
+      expect(states).toEqual(['begun', 'never'])
+    }))
+
   it('what is refused again says why, may be tried again, and is not kept a second time', () =>
     withServer(async (server) => {
       const before = server.rejects.kept

@@ -95,6 +95,7 @@ describe('rejects list', () => {
     expect((await lines('--code', 'event_missing', '--limit', '2')).map(({ offset }) => offset)).toEqual([
       4, 5,
     ])
+    expect((await lines('--limit', '4')).map(({ offset }) => offset)).toEqual([5, 6, 7, 8])
     const { out, err } = await rejects('list', '--limit', '1')
     expect(out.split('\n').length).toBe(3)
     expect(err).toBe('8 older ones are not shown (--limit)\n')
