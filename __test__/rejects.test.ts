@@ -159,6 +159,46 @@ const PROBLEM: Problem = {
   insertId: undefined,
 }
 
+describe('the client’s address is kept as in envelopes (docs/PROTOCOL.md 9.3)', () => {
+  const ipOf = (request: Input, storeIp?: ConstructorParameters<typeof Rejects>[3]): unknown => {
+    const decoder = createReferenceDecoder(OPTIONS)
+    const log = new MemoryLog()
+    const rejects = new Rejects(log, decoder.tokens, new ManualClock(0), storeIp)
+    const { batch } = decode(decoder, request, CONTEXT_OF)
+    rejects.keep(rejects.prepare(batch, request, CONTEXT_OF))
+    log.sync()
+    return only(log.durable).value['ip']
+  }
+  const query = (text: string): Input => ({ ...track('{}'), query: text })
+  const form: Input = { ...track('data=%7B%7D&ip=0'), content: 1 }
+
+  it.each([
+    ['nobody refuses', track('{}'), '203.0.113.9'],
+    ['ip=1', query('ip=1'), '203.0.113.9'],
+    ['ip=0 in the query', query('verbose=1&ip=0'), null],
+    ['ip=0 in the form', form, null],
+    ['"ip":0 in the record', track('{"properties":{"ip": 0 }}'), null],
+    ['"$ip":"0" in the record', track('{"$ip":"0"}'), null],
+    ['another number', track('{"properties":{"ip":0.5,"zip":0}}'), '203.0.113.9'],
+    ['an address', track('{"properties":{"ip":"0.0.0.0"}}'), '203.0.113.9'],
+  ])('%s', (_what, request, ip) => expect(ipOf(request)).toBe(ip))
+
+  it('--store-ip never and always', () => {
+    expect(ipOf(track('{}'), 'never')).toBeNull()
+    expect(ipOf(query('ip=0'), 'always')).toBe('203.0.113.9')
+    expect(ipOf(track('{"$ip":"0"}'), 'always')).toBe('203.0.113.9')
+  })
+
+  it('of a body that could not be decoded, too', () => {
+    const log = new MemoryLog()
+    const rejects = new Rejects(log, createTokenTable(OPTIONS), new ManualClock(0))
+    const request = { endpoint: 'track', content: 0, query: 'ip=0', body: Buffer.from('x') } as const
+    rejects.keep(rejects.prepareOne(request, CONTEXT_OF, PROBLEM))
+    log.sync()
+    expect(only(log.durable).value['ip']).toBeNull()
+  })
+})
+
 describe('P7: the rate', () => {
   function create(): {
     rejects: Rejects
@@ -169,7 +209,7 @@ describe('P7: the rate', () => {
     const clock = new ManualClock(1000)
     const log = new MemoryLog(1 << 28)
     const rejects = new Rejects(log, createTokenTable(OPTIONS), clock)
-    const request = { endpoint: 'track' as Endpoint }
+    const request = { endpoint: 'track' as Endpoint, content: 0 as const, query: '' }
     const offer = (bytes: number): boolean => {
       const body = Buffer.alloc(bytes, 'x')
       return rejects.prepareOne({ ...request, body }, CONTEXT_OF, PROBLEM).records.length === 1

@@ -109,7 +109,7 @@ function build(config: Config, { log, rejectsLog }: Storage, logger: Logger, clo
   // The log's two batches; config/check.ts makes sure that they fit.
   budget.take(2 * config.batchBytesMax)
   const ledger = new Ledger()
-  const rejects = new Rejects(rejectsLog, decoder.tokens, clock)
+  const rejects = new Rejects(rejectsLog, decoder.tokens, clock, config.storeIp)
   const requestIds = new RequestIds(randomBytes(8))
   const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
   const ingest = createIngest({ config, intake, budget, logger, clock })

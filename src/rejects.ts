@@ -3,7 +3,9 @@
  * oldest. Bounded by bytes and by rate: junk can never stop good events, nor cost them much.
  */
 import type { Clock } from './clock.js'
+import type { Config } from './config.js'
 import {
+  type ContentClass,
   type DecodedBatch,
   Outcome,
   type Problem,
@@ -12,6 +14,7 @@ import {
   TOKEN_NONE,
   type TokenTable,
 } from './decode/decoder.js'
+import { formText, readParam } from './decode/params.js'
 import type { Log } from './log/types.js'
 import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from './record.js'
 
@@ -27,6 +30,8 @@ const OVERHEAD_BYTES = 1024
 export interface RejectedRequest {
   readonly endpoint: Endpoint
   readonly body: Uint8Array
+  readonly content: ContentClass
+  readonly query: string
 }
 
 /** Finished records, waiting for the request's receipt. */
@@ -47,6 +52,7 @@ export class Rejects {
     private readonly log: Log,
     private readonly tokens: TokenTable,
     private readonly clock: Clock,
+    private readonly storeIp: Config['storeIp'] = 'unless-refused',
   ) {
     this.countedMs = clock.monoMs()
   }
@@ -55,6 +61,7 @@ export class Rejects {
   prepare(batch: DecodedBatch, request: RejectedRequest, context: RequestContext): PreparedRejects {
     const records: Uint8Array[] = []
     const payload = batch.payload()
+    const ipJson = this.addressOf(request, context)
     for (let index = batch.firstRejected; index < batch.rows; index++) {
       if (batch.row(index, Row.outcome) !== Outcome.rejected) continue
       const start = batch.row(index, Row.rawStart)
@@ -63,7 +70,9 @@ export class Rejects {
       const raw = payload.subarray(start, start + length)
       const id = batch.row(index, Row.tokenId)
       const token = id === TOKEN_NONE ? undefined : this.tokens.name(id)
-      records.push(recordOf(request.endpoint, batch.problem(index)!, raw, token, context))
+      records.push(
+        recordOf(request.endpoint, batch.problem(index)!, raw, token, this.withAddress(ipJson, raw, context)),
+      )
     }
     return { records }
   }
@@ -71,7 +80,8 @@ export class Rejects {
   /** The same for a body that could not be decoded at all. */
   prepareOne(request: RejectedRequest, context: RequestContext, problem: Problem): PreparedRejects {
     if (!this.allow(request.body.length)) return { records: [] }
-    return { records: [recordOf(request.endpoint, problem, request.body, undefined, context)] }
+    const known = this.withAddress(this.addressOf(request, context), request.body, context)
+    return { records: [recordOf(request.endpoint, problem, request.body, undefined, known)] }
   }
 
   /** Hands them to the log of rejects, which syncs at most once a second; never waits, never throws. */
@@ -83,6 +93,19 @@ export class Rejects {
   }
 
   /** Whatever goes wrong here, the good records of the request are durable and must be acknowledged. */
+  /** The client's address, unless the operator or the request refuses that it is kept (docs/PROTOCOL.md 9.3). */
+  private addressOf({ query, content, body }: RejectedRequest, { peer }: RequestContext): string {
+    if (this.storeIp === 'always') return peer.ipJson
+    const isRefused = this.storeIp === 'never' || readParam('ip', query, formText(content, body)) === '0'
+    return isRefused ? 'null' : peer.ipJson
+  }
+
+  private withAddress(ipJson: string, raw: Uint8Array, context: RequestContext): RequestContext {
+    // The record may be no JSON at all, so that its own refusal is looked for in its text.
+    const isRefused = this.storeIp !== 'always' && refusesItself(raw)
+    return { ...context, peer: { ...context.peer, ipJson: isRefused ? 'null' : ipJson } }
+  }
+
   private append(record: Uint8Array): boolean {
     try {
       const room = this.log.open(record.length)
@@ -115,6 +138,14 @@ export class Rejects {
     this.allowanceBytes -= cost
     return true
   }
+}
+
+/** `"ip":0`, `"$ip":"0"`. */
+const OWN_REFUSAL = /"\$?ip"\s*:\s*("0"|0\s*[,}])/
+
+function refusesItself(raw: Uint8Array): boolean {
+  const view = Buffer.from(raw.buffer, raw.byteOffset, raw.length)
+  return view.includes('ip"') && OWN_REFUSAL.test(view.toString('latin1'))
 }
 
 function recordOf(
