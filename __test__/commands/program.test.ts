@@ -94,6 +94,27 @@ describe('serve', () => {
   })
 })
 
+describe('rejects', () => {
+  it('what a program mends comes back through a pipe (promise P10)', async () => {
+    const directory = newDirectory()
+    const server = serve(directory)
+    const [, ingest] = await server.printed(READY)
+    const bad = '{"properties":{"token":"t0k"}}'
+    expect(await (await fetch(`${ingest}/track`, { method: 'POST', body: bad })).text()).toBe('0')
+    const list = program.start('rejects', 'list', '--json', '--data-dir', directory)
+    expect([await list.ended, list.err]).toEqual([0, ''])
+    const line = JSON.parse(list.out) as object
+    const replay = program.start('rejects', 'replay', '-', '--data-dir', directory)
+    replay.process.stdin!.end(JSON.stringify({ ...line, raw: event('Mended') }))
+    expect([await replay.ended, replay.out, replay.err]).toEqual([0, '0\taccepted\n', '1 accepted\n'])
+    const tail = program.start('tail', '--data-dir', directory)
+    await tail.ended
+    expect(JSON.parse(tail.out)).toMatchObject({ flags: ['replayed'], record: { event: 'Mended' } })
+    server.process.kill('SIGTERM')
+    expect(await server.ended).toBe(0)
+  })
+})
+
 describe('tail', () => {
   let filled: string
   beforeAll(async () => {
