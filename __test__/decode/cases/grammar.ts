@@ -168,6 +168,18 @@ function rootCases(make: Make, request: (body: string) => Input): void {
     const { rows } = decode(make(), track(text))
     expect(rows[0]).toMatchObject({ record: text, token: 'u' })
   })
+  it('names of JavaScript’s own mean nothing', () => {
+    const text =
+      '{"__proto__":{"event":"x"},"constructor":1,"event":"e","properties":{"__proto__":{"token":"p"},' +
+      '"hasOwnProperty":null,"toString":"s","token":"t"}}'
+    expect(decode(make(), track(text)).rows[0]).toMatchObject({
+      outcome: 'accepted',
+      record: text,
+      token: 't',
+    })
+    const inherited = '{"event":"e","properties":{"__proto__":{"token":"p"}}}'
+    expect(decode(make(), track(inherited)).rows[0]!.problem!.code).toBe('token_missing')
+  })
   it('compares names after unescaping', () => {
     const { rows } = decode(make(), track('{"\\u0065vent":"a","prop\\u0065rties":{"token":"t"}}'))
     expect(rows[0]!.outcome).toBe('accepted')

@@ -114,6 +114,19 @@ export function profileCases(make: Make): void {
     const text = profile('"$set":{"a":1.0,"a":2},"$add":{"n":1e2}')
     expect(decode(make(), engage(text)).rows[0]!.record).toBe(text)
   })
+  it.each([
+    ['"$remove":{"a":NaN}', undefined],
+    ['"$delete":-Infinity', undefined],
+    ['"$append":{"a":NaN}', undefined],
+    ['"$set":NaN', 'set_invalid'],
+    ['"$union":{"a":[NaN]}', 'union_invalid'],
+    ['"$unset":[Infinity]', 'unset_invalid'],
+    ['"$add":{"a":Infinity}', 'add_invalid'],
+  ])('NaN and its like are null in %s', (operation, code) => {
+    const { rows } = decode(make(), engage(profile(operation)))
+    expect(rows[0]!.problem?.code).toBe(code)
+    expect(rows[0]!.flags).toEqual(code === undefined ? ['nan_replaced'] : undefined)
+  })
   it('tokens mode: names $token', () => {
     const { rows } = decode(make({ tokensAllowed: ['t'] }), engage({ ...PROFILE, $distinct_id: '' }))
     expect(rows[0]!.problem).toMatchObject({
