@@ -371,6 +371,19 @@ describe('the memory budget (P7)', () => {
     expect(harness.budget.usedBytes).toBe(0)
   })
 
+  test('what inflating might have taken and did not is given back before the request waits', async () => {
+    harness = await startIngest()
+    harness.log.held = true
+    const client = await Client.open(harness.port)
+    client.write(requestBytes('/track', { headers: GZIP, body: gzipSync(json.padEnd(5000)) }))
+    await until(() => harness.log.waitingCommits === 1)
+    expect(harness.budget.usedBytes).toBeGreaterThan(5000)
+    expect(harness.budget.usedBytes).toBeLessThan(15_000)
+    harness.log.release()
+    expect((await client.reply()).body).toBe('1')
+    client.destroy()
+  })
+
   test('a waiting request holds its memory until it is answered, and the client need not stay', async () => {
     harness = await startIngest()
     harness.log.held = true
