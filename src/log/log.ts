@@ -149,9 +149,12 @@ export class SegmentLog implements Log {
   }
 
   private cancelClose(): void {
-    clearImmediate(this.closeTimer as NodeJS.Immediate)
-    clearTimeout(this.closeTimer as NodeJS.Timeout)
+    const timer = this.closeTimer
     this.closeTimer = undefined
+    // One or the other, by its kind: clearImmediate on a time-out takes one from Node's count of immediates, and the
+    // next setImmediate of the process, which a commit somewhere may be waiting for, is then never run.
+    if (this.options.syncIntervalMs === 0) clearImmediate(timer as NodeJS.Immediate | undefined)
+    else clearTimeout(timer as NodeJS.Timeout | undefined)
   }
 
   /** Runs what may not run beside a write. */
