@@ -19,10 +19,19 @@ export function selectDecoder(mode: 'auto' | 'native' | 'reference', options: De
     return { decoder: createNativeDecoder(options), reason }
   } catch (error) {
     if (mode === 'native') throw error
-    const cause = firstLine(error)
+    const cause = causeOf(error)
     const reason = `The native decoder cannot be loaded (${cause}), so the reference decoder serves.`
     return { decoder: createReferenceDecoder(options), reason }
   }
+}
+
+/** The loader names every file that it tried; what people can act on is that none is there, or why one is no good. */
+function causeOf(error: unknown): string {
+  const chain: Error[] = []
+  for (let next = error; next instanceof Error; next = next.cause) chain.push(next)
+  if (chain.length < 2) return firstLine(error)
+  const unfit = chain.find((cause) => (cause as NodeJS.ErrnoException).code === 'ERR_DLOPEN_FAILED')
+  return unfit === undefined ? `there is none for ${process.platform} ${process.arch}` : firstLine(unfit)
 }
 
 function firstLine(error: unknown): string {
