@@ -30,7 +30,8 @@ function causeOf(error: unknown): string {
   const chain: Error[] = []
   for (let next = error; next instanceof Error; next = next.cause) chain.push(next)
   if (chain.length < 2) return firstLine(error)
-  const unfit = chain.find((cause) => (cause as NodeJS.ErrnoException).code === 'ERR_DLOPEN_FAILED')
+  // The system's own words: `…/sluicegate.linux-x64-gnu.node: file too short`.
+  const unfit = chain.find((cause) => cause.message.includes('.node: '))
   return unfit === undefined ? `there is none for ${process.platform} ${process.arch}` : firstLine(unfit)
 }
 
