@@ -68,6 +68,8 @@ describe('limits', () => {
       expect(await start(new Inflater(), twice, 2 * size).result).toEqual({ body: Buffer.alloc(2 * size) })
       expect(await start(new Inflater(), twice, 2 * size - 1).result).toEqual({ fault: 'too large' })
       expect(await start(new Inflater(), twice, size).result).toEqual({ fault: 'too large' })
+      const oneMore = Buffer.concat([body, gzipSync('x')])
+      expect(await start(new Inflater(), oneMore, size).result).toEqual({ fault: 'too large' })
     }
   })
 
