@@ -217,11 +217,13 @@ describe('closing', () => {
   test('what is in flight is answered, idle and unused connections are closed, new ones refused', async () => {
     harness = await startIngest()
     const [idle, unused, busy, late] = [await open(), await open(), await open(), await open()]
+    const later = await open()
     idle!.write(post())
     await idle!.reply()
     harness.log.held = true
     busy!.write(post())
     late!.write(post().subarray(0, -10))
+    later.write(post().subarray(0, 20))
     await until(() => harness.log.waitingCommits === 1)
     const closing = harness.close()
     await Promise.all([idle!.closed(), unused!.closed()])
@@ -230,6 +232,8 @@ describe('closing', () => {
     expect(await busy!.reply()).toMatchObject({ status: 200, body: '1', headers: { connection: 'close' } })
     late!.write(post().subarray(-10))
     expect(await late!.reply()).toMatchObject({ status: 200, body: '1', headers: { connection: 'close' } })
+    later.write(post().subarray(20))
+    expect(await later.reply()).toMatchObject({ status: 200, body: '1', headers: { connection: 'close' } })
     await closing
     expect(harness.ingest.counts.connections).toBe(0)
   })

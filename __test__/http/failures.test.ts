@@ -42,6 +42,20 @@ describe('R5: the answer to what is not HTTP is JSON', () => {
     expect([...harness.ingest.counts.requests()]).toEqual([{ endpoint: 'other', status: 400, count: 1 }])
   })
 
+  test('what comes behind it neither destroys the answer nor is answered', async () => {
+    harness = await startIngest()
+    client = await Client.open(harness.port, true)
+    for (let n = 0; n < 20; n++) {
+      client.write('nonsense\r\n\r\n')
+      await new Promise((resolve) => setTimeout(resolve, 5))
+    }
+    expect(client.ended).toBe(false)
+    expect((await client.reply()).body).toBe(BAD_REQUEST)
+    client.socket.end()
+    await client.closed()
+    expect([client.text, client.error]).toEqual(['', undefined])
+  })
+
   test('a connection that ends inside a head', async () => {
     harness = await startIngest()
     client = await Client.open(harness.port)

@@ -184,9 +184,11 @@ export class Client {
     })
   }
 
-  static open(port: number): Promise<Client> {
+  /** @param allowHalfOpen the client's side stays open when the server has shut its own */
+  static open(port: number, allowHalfOpen = false): Promise<Client> {
     return new Promise((resolve, reject) => {
-      const socket = connect(port, '127.0.0.1', () => resolve(new Client(socket)))
+      const options = { port, host: '127.0.0.1', allowHalfOpen }
+      const socket = connect(options, () => resolve(new Client(socket)))
       socket.setNoDelay(true).once('error', reject)
     })
   }

@@ -128,7 +128,7 @@ class Listener implements IngestListener {
       genReqId: () => '',
       exposeHeadRoutes: false,
       return503OnClosing: false,
-      forceCloseConnections: 'idle',
+
       keepAliveTimeout: config.keepAliveTimeoutMs,
       routerOptions: { querystringParser: (query) => query as never, maxParamLength: HEAD_BYTES_MAX },
     })

@@ -22,14 +22,14 @@ const CLOSE_MS = 2000
 /** A listener for `clientError`. */
 export function clientErrors(counts: RequestCounts): (error: Error, socket: Socket) => void {
   return (error: ParserError, socket) => {
+    const connection = connectionOf(socket)
+    if (connection.failed && error.code !== 'ECONNRESET') return
     // A connection that never asked for anything, or broke, gets no answer: a browser that opened it in advance would take
     // it for the answer to its next request.
     if (error.code === 'ECONNRESET' || !socket.writable || socket.bytesRead === 0) {
       socket.destroy()
       return
     }
-    const connection = connectionOf(socket)
-    if (connection.failed) return
     connection.failed = true
     const status = statusOf(error)
     // A request that is complete, though nobody may have read its end yet, is not the one at fault.
