@@ -4,7 +4,7 @@ import { type Endpoint, KINDS } from '../../../src/record.js'
 import { type Input, latin1, NOW_MS } from '../harness.js'
 import type { Choices } from './choices.js'
 import { record } from './records.js'
-import { list, scalar, space } from './values.js'
+import { filler, list, scalar, space } from './values.js'
 
 const NASTY = [
   '"',
@@ -119,7 +119,9 @@ const PARAMETERS = [
 ])
 
 function parameters(choices: Choices, endpoint: Endpoint): string[] {
-  const some = choices.list(0, 3, () => choices.pick(PARAMETERS))
+  const some = choices.list(0, 3, () =>
+    choices.next(6) === 5 ? `${filler(choices)}=${filler(choices)}` : choices.pick(PARAMETERS),
+  )
   return endpoint !== 'track' && choices.once(2) ? ['strict=1', ...some] : some
 }
 

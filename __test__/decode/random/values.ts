@@ -29,7 +29,12 @@ const PIECES = [
     utf8('€'.repeat(90)),
   ])
 
+/** Of any length and at any distance from the next thing: for code that looks at many bytes at once. */
+export const filler = (choices: Choices): string =>
+  choices.lean(['x', ' ', utf8('é'), '\xff', '\\n'], 2).repeat(choices.next(140))
+
 export function inside(choices: Choices): string {
+  if (choices.next(8) === 7) return filler(choices) + choices.pick(PIECES) + filler(choices)
   return choices.list(0, 4, () => choices.lean(PIECES, 18)).join('')
 }
 
