@@ -312,6 +312,18 @@ function tokenCases(make: Make): void {
   it('tokens mode: those beyond tokensMax share an id and stay known', () => {
     const decoder = make({ tokensAllowed: ['a', 'b', 'c'], tokensMax: 2 })
     expect(ids(decoder, track(`[${['a', 'b', 'c'].map((token) => event(token))}]`))).toEqual([2, 3, 0])
+    const { tokens } = decoder
+    expect([tokens.size, tokens.find('b'), tokens.find('c'), tokens.find('d')]).toEqual([
+      4,
+      3,
+      undefined,
+      undefined,
+    ])
+    expect([tokens.intern('c'), tokens.intern('d'), tokens.intern('a')]).toEqual([
+      TOKEN_SHARED,
+      TOKEN_SHARED,
+      2,
+    ])
     const { rows } = decode(decoder, track(`[${event('c')},${event('d')}]`))
     expect(rows.map((row) => row.outcome)).toEqual(['accepted', 'rejected'])
   })
