@@ -92,7 +92,6 @@ export class Rejects {
     }
   }
 
-  /** Whatever goes wrong here, the good records of the request are durable and must be acknowledged. */
   /** The client's address, unless the operator or the request refuses that it is kept (docs/PROTOCOL.md 9.3). */
   private addressOf({ query, content, body }: RejectedRequest, { peer }: RequestContext): string {
     if (this.storeIp === 'always') return peer.ipJson
@@ -106,6 +105,7 @@ export class Rejects {
     return { ...context, peer: { ...context.peer, ipJson: isRefused ? 'null' : ipJson } }
   }
 
+  /** Whatever goes wrong here, the good records of the request are durable and must be acknowledged. */
   private append(record: Uint8Array): boolean {
     try {
       const room = this.log.open(record.length)
