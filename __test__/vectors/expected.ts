@@ -89,7 +89,7 @@ export function expectedRejects(
       ...(one.raw_base64 !== undefined && { raw_base64: bytesOf(one.raw_base64).toString() }),
       ...(one.truncated && { truncated: true }),
     }
-    const peer = `"ip":${about.ipJson},"ua":${about.uaJson}`
+    const peer = `"ip":${one.ip === null ? 'null' : about.ipJson},"ua":${about.uaJson}`
     return `${JSON.stringify(head).slice(0, -1)},${peer},${JSON.stringify(tail).slice(1)}`
   })
 }

@@ -1,4 +1,6 @@
 /** That all golden vectors are there, and that each is held by a test. */
+import { existsSync } from 'node:fs'
+import { dirname } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { evaluate } from './expression.js'
 import { vectors } from './golden.js'
@@ -21,6 +23,14 @@ describe('golden vectors', () => {
         expect(judged, `vector ${id}: a reply that nothing is expected of`).toBe(true)
       }
     }
+  })
+
+  it('name tests that are there, once that part of the tests is', () => {
+    const at = (path: string): URL => new URL(`../../${path}`, import.meta.url)
+    const missing = vectors()
+      .flatMap(({ tests = [] }) => tests)
+      .filter((path) => existsSync(at(dirname(path))) && !existsSync(at(path)))
+    expect(missing).toEqual([])
   })
 })
 

@@ -65,6 +65,8 @@ export interface ExpectedReject {
   readonly index: number
   readonly token: string | null
   readonly project_id?: string
+  /** Only null: the client's address is not kept. */
+  readonly ip?: null
   readonly code: string
   readonly field: string
   readonly pointer: string
