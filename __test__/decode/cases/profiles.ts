@@ -106,6 +106,11 @@ export function profileCases(make: Make): void {
     const { rows } = decode(make(), engage(`{"$token":"t","$distinct_id":${id},"$delete":""}`))
     expect(rows[0]!.envelope!['distinct_id']).toBe(String(JSON.parse(id)))
   })
+  it.each(['$set', '$set_once', '$add', '$union', '$remove', '$delete'])('/groups knows %s', (operation) => {
+    const { $set: _, ...rest } = GROUP
+    const { rows } = decode(make(), groups({ ...rest, [operation]: {} }))
+    expect(rows).toMatchObject([{ outcome: 'accepted' }])
+  })
   it('takes a number as $group_id, and $distinct_id null', () => {
     const { rows } = decode(make(), groups({ ...GROUP, $group_id: 12, $distinct_id: null }))
     expect(rows[0]).toMatchObject({ key: 't0k:company:12', outcome: 'accepted' })
