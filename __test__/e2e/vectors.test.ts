@@ -4,6 +4,7 @@
  * records are found again, so that a record too many is noticed, too.
  */
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { configWith } from '../../src/config.js'
 import { exchange, type Reply } from '../support/http.js'
 import { NOW_MS, type StoredRecord, startTestGate, type TestGate } from '../support/server.js'
 import { describeWith } from '../support/require.js'
@@ -23,10 +24,23 @@ interface Outcome {
   readonly rejects: StoredRecord[]
 }
 
+/** Of GET /status. */
+interface Status {
+  readonly ledger: Readonly<Record<'received' | 'accepted' | 'rejected' | 'ignored', number>>
+  readonly memory: { readonly used_bytes: number }
+  readonly waiting_requests: number
+}
+
+interface End {
+  readonly status: Status
+  readonly records: number
+  readonly rejects: number
+}
+
 const ORIGIN = 'https://shop.example'
 const BOMB_ID = 27
 /** A gigabyte would show; a body of 10 MiB, its inflated form and a batch do not come near. */
-const BOMB_BYTES_MAX = 300 * 2 ** 20
+const BOMB_BYTES_MAX = 100 * 2 ** 20
 
 const userAgent = (name: string): string => `vector/${name.split(' ', 1)[0]!}`
 
@@ -36,6 +50,8 @@ class Run {
   bombBytes = 0
   /** Records that belong to no exchange. */
   readonly strays: StoredRecord[] = []
+  /** What each server said of itself at the end, and what was then in its logs. */
+  readonly ends = new Map<SetupName, End>()
   private readonly gates = new Map<SetupName, TestGate>()
 
   constructor(
@@ -56,10 +72,11 @@ class Run {
       if (setup === 'full') await fill(gate)
     }
     for (const one of cases) await this.run(one, cases)
-    for (const gate of this.gates.values()) {
+    for (const [setup, gate] of this.gates) {
+      const { body } = await exchange(gate.ops, { method: 'GET', target: '/status' })
       await gate.stop()
-      await this.collect(gate, 'log')
-      await this.collect(gate, 'rejects')
+      const [records, rejects] = [await this.collect(gate, 'log'), await this.collect(gate, 'rejects')]
+      this.ends.set(setup, { status: JSON.parse(body.toString()) as Status, records, rejects })
     }
   }
 
@@ -91,15 +108,18 @@ class Run {
     return { 'User-Agent': userAgent(one.name), ...(origin !== undefined && { Origin: origin }) }
   }
 
-  private async collect(gate: TestGate, name: 'log' | 'rejects'): Promise<void> {
+  /** How many there are. */
+  private async collect(gate: TestGate, name: 'log' | 'rejects'): Promise<number> {
+    const stored = await gate.read(name)
     const owners = new Map([...this.outcomes].map(([title, outcome]) => [userAgent(title), outcome]))
-    for (const record of await gate.read(name)) {
+    for (const record of stored) {
       const { ua } = JSON.parse(record.value) as { ua: string | null }
       if (ua === FILLER) continue
       const owner = owners.get(ua ?? '')
       if (owner === undefined) this.strays.push(record)
       else owner[name === 'log' ? 'records' : 'rejects'].push(record)
     }
+    return stored.length
   }
 }
 
@@ -165,6 +185,25 @@ function suite(decoder: DecoderName, origin: string | undefined): void {
     judge(outcome.reply, one.exchange.reply, run.originOf(one))
     checkStored(one, outcome)
     expect(outcome.elapsedMs).toBeLessThan(one.exchange.reply.within_ms ?? Infinity)
+  })
+
+  it('P4: received = accepted + rejected + ignored, and the logs hold just as many', () => {
+    for (const [setup, { status, records, rejects }] of run.ends) {
+      const ignored = casesOf('http')
+        .filter((one) => one.setup === setup)
+        .reduce((sum, { exchange: { ignored: count = 0 } }) => sum + count, 0)
+      const received = records + rejects + ignored
+      expect(status.ledger, setup).toEqual({ received, accepted: records, rejected: rejects, ignored })
+    }
+  })
+
+  it('P7: all memory is given back, and nobody waits', () => {
+    expect(run.ends.size).toBe(Object.keys(SETUPS).length)
+    for (const [setup, { status }] of run.ends) {
+      const { batchBytesMax } = configWith(SETUPS[setup])
+      expect(status.memory.used_bytes, setup).toBe(2 * batchBytesMax)
+      expect(status.waiting_requests, setup).toBe(0)
+    }
   })
 
   it('nothing else is in the logs', () => expect(run.strays).toEqual([]))
