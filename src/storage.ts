@@ -44,13 +44,16 @@ export class Storage {
     await prepareDirectory(directory, parts.disk)
     const answer = new Answer()
     const lock = await acquireLock(directory, () => answer.text)
+    let log: SegmentLog | undefined
     try {
-      const log = await openMainLog(directory, config, parts)
+      log = await openMainLog(directory, config, parts)
       const rejectsLog = await openRejectsLog(directory, config, parts, log.status().bytesMax)
       answer.log = log
       answer.rejects = rejectsLog
       return new Storage(directory, lock, answer, log, rejectsLog)
     } catch (error) {
+      // Nothing of ours may touch the directory once it can be another's.
+      await log?.close()
       await lock.release()
       throw error
     }

@@ -40,18 +40,18 @@ async function run(
   disk: MemoryDisk,
   seen: Disk,
   promised: Promised,
-  fail: (op: string) => void,
+  fail: (op: string) => Promise<void>,
 ): Promise<void> {
   const first = await open(seen)
   for (let batch = 0; batch < 14; batch++)
     await send(first, promised, 1 + (batch % 4), 100 + 40 * (batch % 5))
   await send(first, promised, 1, 7000)
   await send(first, promised, 3)
-  fail('sync')
+  void fail('sync')
   await send(first, promised, 2)
   await writable(first)
   await send(first, promised, 3)
-  fail('write')
+  void fail('write')
   await send(first, promised, 2)
   await writable(first)
   for (let batch = 0; batch < 8; batch++) await send(first, promised, 5)
@@ -59,9 +59,9 @@ async function run(
   const second = await open(seen)
   for (let batch = 0; batch < 6; batch++) await send(second, promised, 3, 200)
   // Killed: what it wrote stays in memory, its last call has been made. Then the power goes during the third life.
-  fail('never')
+  const made = fail('never')
   void send(second, promised, 2)
-  await new Promise((resolve) => setTimeout(resolve, 5))
+  await made
   const third = await open(seen)
   for (let batch = 0; batch < 12; batch++) await send(third, promised, 4, 150)
   await third.close()
@@ -73,31 +73,48 @@ interface Snapshot {
   readonly acknowledged: readonly number[]
 }
 
-/** Runs and keeps what a crash before each call would have left; `skip` says which sync does nothing. */
-async function recordRun(choices: readonly CrashChoice[], skip: (site: string) => boolean = () => false) {
+const READS: ReadonlySet<string> = new Set(['read', 'readdir', 'size', 'freeBytes', 'close'])
+
+/**
+ * Runs and keeps what a crash before each call would have left. `skip` says which sync does nothing; then only crashes
+ * right after an answer are looked at, which is where a missing sync shows.
+ */
+async function recordRun(choices: readonly CrashChoice[], skip?: (site: string) => boolean) {
   const disk = new MemoryDisk({ completion: 'microtask' })
   const promised: Promised = { acknowledged: [], sent: new Set() }
   const snapshots: Snapshot[] = []
   let next: string | undefined
+  let hit = (): void => {}
+  let hasChanged = true
+  let acknowledged = 0
   disk.onCall = (call) => {
-    for (const choice of choices) {
-      snapshots.push({
-        call: call.number,
-        disk: disk.crash(choice),
-        acknowledged: [...promised.acknowledged],
-      })
+    // Calls that change nothing leave nothing new to lose.
+    if ((hasChanged && skip === undefined) || promised.acknowledged.length > acknowledged) {
+      for (const choice of choices) {
+        snapshots.push({
+          call: call.number,
+          disk: disk.crash(choice),
+          acknowledged: [...promised.acknowledged],
+        })
+      }
     }
+    hasChanged = !READS.has(call.op)
+    acknowledged = promised.acknowledged.length
     const fault = next
     if (fault === undefined || call.op !== (fault === 'never' ? 'write' : fault)) return undefined
     next = undefined
+    hit()
     return fault === 'never' ? 'never' : { error: 'EIO', writtenBytes: 50 }
   }
   const sites = new Set<string>()
   const seen = skippingDisk(disk, (site) => {
     sites.add(site)
-    return skip(site)
+    return skip?.(site) === true
   })
-  await run(disk, seen, promised, (fault) => (next = fault))
+  await run(disk, seen, promised, (fault) => {
+    next = fault
+    return new Promise((resolve) => (hit = resolve))
+  })
   disk.onCall = undefined
   snapshots.push({ call: Infinity, disk: disk.crash('strict'), acknowledged: [...promised.acknowledged] })
   return { disk, snapshots, sites, promised }
@@ -239,7 +256,7 @@ describe('P1: an acknowledged event is on stable storage', () => {
   it('survives a crash at every call to the disk that forgets all that is not synced', async () => {
     const { snapshots, promised } = await recordRun(['strict'])
     expect(promised.acknowledged.length).toBeGreaterThan(120)
-    expect(snapshots.length).toBeGreaterThan(300)
+    expect(snapshots.length).toBeGreaterThan(200)
     expect(await firstFlaw(snapshots, promised.sent)).toBeUndefined()
   })
 
@@ -266,5 +283,5 @@ describe('P1: an acknowledged event is on stable storage', () => {
     }
     const names = new Set(unnoticed.map((site) => site.replace(/:\d+$/, '')))
     expect([...names].toSorted()).toEqual(Object.keys(NOT_FOR_P1))
-  })
+  }, 180_000)
 })

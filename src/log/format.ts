@@ -115,11 +115,11 @@ export function frameBytes(bytes: Uint8Array): number | undefined {
   return FRAME_HEADER_BYTES + viewOf(bytes).readUInt32LE(Frame.bodyBytes)
 }
 
-/** The header of a whole frame; undefined when its checksum does not match. */
-export function decodeFrame(frame: Uint8Array): FrameHeader | undefined {
+/** The header of a whole frame; undefined when its checksum does not match, `newer` as of a segment. */
+export function decodeFrame(frame: Uint8Array): FrameHeader | 'newer' | undefined {
   const view = viewOf(frame)
   if (crc32(view.subarray(COVERED_AT)) !== view.readUInt32LE(CHECKSUM_AT)) return undefined
-  if (view.readUInt16LE(Frame.version) > FORMAT_VERSION) return undefined
+  if (view.readUInt16LE(Frame.version) > FORMAT_VERSION) return 'newer'
   return {
     bodyBytes: view.readUInt32LE(Frame.bodyBytes),
     records: view.readUInt32LE(Frame.records),

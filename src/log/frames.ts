@@ -8,6 +8,7 @@ import {
   SEGMENT_HEADER_BYTES,
   viewOf,
 } from './format.js'
+import { newerFormat, type SegmentFile } from './segments.js'
 import type { DiskFile } from './types.js'
 
 const WINDOW_BYTES = 1024 * 1024
@@ -19,27 +20,54 @@ export interface Frame extends FrameHeader {
   readonly bytes: Uint8Array
 }
 
-/** What a frame has to satisfy beside its checksum; damage and left-overs do not. */
-export type Belongs = (header: FrameHeader) => boolean
-
 export class FrameReader {
+  /** Times that bytes were read from the file: what `next` answers was there before the last of them. */
+  loads = 0
+  /** Where the next frame is looked for. */
+  position = SEGMENT_HEADER_BYTES
+  /** Behind the last record read. */
+  nextOffset: number
+  /** Of the last frame read. */
+  epoch: number
+
   private window = new Uint8Array(0)
   private windowStart = 0
   private buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES)
 
-  /** @param belongs e.g. the segment's writer id, and offsets that go on */
   constructor(
     private readonly file: DiskFile,
-    private readonly belongs: Belongs,
-    /** Where the next frame is looked for. */
-    public position = SEGMENT_HEADER_BYTES,
-  ) {}
+    private readonly segment: SegmentFile,
+  ) {
+    this.nextOffset = segment.firstOffset
+    this.epoch = segment.header?.epoch ?? 0
+  }
 
-  /** The frame that stands at `position`, which moves behind it; undefined when no valid one stands there. */
+  /**
+   * The frame that stands at `position`, which moves behind it; undefined when no valid one stands there.
+   *
+   * @throws SluicegateError `log_format_newer`
+   */
   async next(): Promise<Frame | undefined> {
     const frame = await this.frameAt(this.position)
-    if (frame !== undefined) this.position += frame.bytes.length
+    if (frame === undefined) return undefined
+    this.position += frame.bytes.length
+    this.nextOffset = frame.firstOffset + frame.records
+    this.epoch = frame.epoch
     return frame
+  }
+
+  /** Goes back in front of the frame that was read last. */
+  unread({ position, firstOffset }: Frame): void {
+    this.position = position
+    this.nextOffset = firstOffset
+  }
+
+  /** Goes to `position` if a valid frame stands there by now. */
+  async returnTo(position: number): Promise<boolean> {
+    this.refresh()
+    if ((await this.frameAt(position)) === undefined) return false
+    this.position = position
+    return true
   }
 
   /** Moves to the next valid frame behind what is not valid here; false (and nowhere) when there is none. */
@@ -80,10 +108,19 @@ export class FrameReader {
     if (bytes.length < length) return undefined
     const frame = bytes.subarray(0, length)
     const header = decodeFrame(frame)
-    return header !== undefined && this.belongs(header) ? { ...header, position, bytes: frame } : undefined
+    if (header === 'newer') throw newerFormat(this.segment.path)
+    return header !== undefined && this.goesOn(header) ? { ...header, position, bytes: frame } : undefined
   }
 
-  private async findMagic(from: number): Promise<number | undefined> {
+  /** Of this writer, and behind what was read: left-overs of other logs and of earlier lives are not. */
+  private goesOn({ writerId, firstOffset, epoch }: FrameHeader): boolean {
+    const { header } = this.segment
+    const sameWriter = header === undefined || Buffer.from(header.writerId).equals(writerId)
+    return sameWriter && firstOffset >= this.nextOffset && epoch >= this.epoch
+  }
+
+  /** Position of the next magic word, whatever follows it. */
+  async findMagic(from: number): Promise<number | undefined> {
     for (let at = from; ;) {
       const bytes = await this.load(at, FRAME_MAGIC.length)
       if (bytes.length < FRAME_MAGIC.length) return undefined
@@ -100,6 +137,7 @@ export class FrameReader {
     if (at >= 0 && at + bytes <= this.window.length) return this.window.subarray(at)
     if (bytes > this.buffer.length) this.buffer = Buffer.allocUnsafeSlow(await this.bounded(position, bytes))
     let filled = 0
+    this.loads++
     while (filled < this.buffer.length) {
       const read = await this.file.read(this.buffer.subarray(filled), position + filled)
       if (read === 0) break

@@ -9,6 +9,7 @@ import { LogUnavailable } from '../errors.js'
 import { Batch } from './batch.js'
 import { stampFrame } from './format.js'
 import { hexOf, type Identity } from './identity.js'
+import { isNoSpace } from './no-space.js'
 import { type SegmentSet } from './segment-set.js'
 import type { CommittedBatch, Damage, Log, LogState, LogStatus, OpenBatch } from './types.js'
 
@@ -168,7 +169,16 @@ export class SegmentLog implements Log {
     await task()
     this.busy = false
     if (this.filling.records > 0) this.closeSoon()
-    this.onRoom()
+    this.announceRoom()
+  }
+
+  /** Whoever waits for room must not be able to stop the log by throwing: everybody would wait for ever. */
+  private announceRoom(): void {
+    try {
+      this.onRoom()
+    } catch (error) {
+      this.options.say('error', `a waiting request failed: ${(error as Error).message}`)
+    }
   }
 
   /** Writes batches until none is waiting. */
@@ -181,7 +191,7 @@ export class SegmentLog implements Log {
         await this.makeReady()
         if (!this.hasMore) return
         written = this.write(this.swap())
-        this.onRoom()
+        this.announceRoom()
       }
     })
   }
@@ -242,6 +252,8 @@ export class SegmentLog implements Log {
     this.state = 'writable'
     this.reason = ''
     this.retryMs = FAILED_RETRY_MS_MIN
+    clearTimeout(this.retryTimer)
+    this.retryTimer = undefined
   }
 
   private becomeUnavailable(error: unknown): void {
@@ -282,8 +294,7 @@ export class SegmentLog implements Log {
   }
 }
 
-/** No space, as opposed to a disk that fails. */
+/** On the disk, or under the log's own limit. */
 function isFull(error: unknown): boolean {
-  const { code } = error as { code?: string }
-  return code === 'ENOSPC' || code === 'EDQUOT' || code === 'log_full'
+  return isNoSpace(error) || (error as { code?: string }).code === 'log_full'
 }

@@ -72,10 +72,10 @@ async function segmentSet(
   const { writerDirectory, name, disk, segmentBytes } = options
   const directory = join(writerDirectory, name)
   const { segments, end, epoch, writerId } = recovered
-  const kept = segments.map((segment) => ({
+  const kept = segments.map((segment, index) => ({
     name: segment.name,
     firstOffset: segment.firstOffset,
-    createdMs: segment.header?.createdMs ?? 0,
+    createdMs: createdMs(segments, index),
     bytes: segment.bytes,
   }))
   const retention = new Retention({ ...options, directory })
@@ -87,13 +87,20 @@ async function segmentSet(
     kept,
     epoch + 1,
     nextOffset,
+    recovered.previousEnd,
   )
   const last = segments.at(-1)
   const sameWriter = writerId !== undefined && Buffer.from(writerId).equals(identity.writerId)
-  if (last !== undefined && end !== undefined && sameWriter && nextOffset === recovered.nextOffset) {
-    await set.resume(last.name, last.firstOffset, end)
+  if (last?.header !== undefined && end !== undefined && sameWriter && nextOffset === recovered.nextOffset) {
+    await set.resume(last.name, last.header, end)
   }
   return set
+}
+
+/** Of a damaged header: not before the next segment was made, so that nothing goes too early. */
+function createdMs(segments: Recovered['segments'], index: number): number {
+  const next = segments.slice(index).find((segment) => segment.header !== undefined)
+  return next?.header?.createdMs ?? Infinity
 }
 
 /**

@@ -5,7 +5,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RECORD_HEADER_BYTES } from '../record.js'
 import { type DurableSource, ownersOffset } from './durable.js'
-import { FRAME_HEADER_BYTES, viewOf } from './format.js'
+import { FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, viewOf } from './format.js'
 import { type Frame, FrameReader } from './frames.js'
 import { nodeDisk } from './node-disk.js'
 import { listSegments, type SegmentFile } from './segments.js'
@@ -60,6 +60,10 @@ interface OpenSegment {
   readonly segment: SegmentFile
   readonly file: DiskFile
   readonly frames: FrameReader
+  /** `frames.loads` when the file was last synced. */
+  syncedLoads: number
+  /** Position of the last damage reported, which a follower comes to again. */
+  damagedAt: number
 }
 
 class LogReader {
@@ -109,6 +113,8 @@ class LogReader {
   private async learnLimit(): Promise<void> {
     this.limit = (await this.durable.offset()) ?? Infinity
     this.segments = await listSegments(this.options.directory, this.disk, this.segments)
+    // An empty segment may have been replaced under its name: none of its records was ever durable.
+    if (this.opened?.frames.position === SEGMENT_HEADER_BYTES) await this.close()
     this.opened?.frames.refresh()
   }
 
@@ -125,30 +131,31 @@ class LogReader {
     const last = this.segments.at(-1)
     if (last === undefined) return 0
     this.offset = last.firstOffset
-    while ((await this.nextFrame()) !== undefined);
+    for (let frame = await this.nextFrame(); frame !== undefined; frame = await this.nextFrame()) {
+      this.offset = frame.firstOffset + frame.records
+    }
     return this.offset
   }
 
-  /** The next whole frame with wanted records; moves `offset` behind it. undefined: there is none yet. */
+  /** The next whole frame with wanted records, which are not yet counted as read. undefined: there is none yet. */
   private async nextFrame(): Promise<Frame | undefined> {
     for (;;) {
       const place = await this.placeOf(this.offset)
       if (place === undefined) return undefined
       const { opened, end } = place
       const frame = await opened.frames.next()
-      if (frame !== undefined) {
-        // Left from a segment that was given up: the next one took over its offsets.
-        if (frame.firstOffset >= end) {
-          if (!this.skipTo(end)) return undefined
-          continue
-        }
-        const behind = frame.firstOffset + frame.records
-        if (behind <= this.offset) continue
+      if (frame !== undefined && frame.firstOffset < end) {
+        if (frame.firstOffset + frame.records <= this.offset) continue
         if (frame.firstOffset > this.offset) this.reportGap(frame.firstOffset)
+        await this.makeDurable(opened)
         return frame
       }
-      if (await this.resync(opened, end)) continue
-      if (!this.skipTo(end)) return undefined
+      // Not durable yet, or left from a segment that was given up, whose offsets the next one took over.
+      if (frame !== undefined) opened.frames.unread(frame)
+      else if (await this.resync(opened, end)) continue
+      if (end === Infinity) return undefined
+      this.reportGap(end)
+      if (end === this.limit) return undefined
     }
   }
 
@@ -179,45 +186,45 @@ class LogReader {
       throw error
     })
     if (file === undefined) return undefined
-    // Nobody writes: what is whole may still be in memory alone, and must not be lost once it has been shown.
-    if (this.limit === Infinity && segment === this.segments.at(-1)) await file.sync()
-    const writerId = segment.header === undefined ? undefined : Buffer.from(segment.header.writerId)
-    if (writerId === undefined)
-      this.options.onDamage?.({ path: segment.path, position: 0, bytes: FRAME_HEADER_BYTES })
-    const frames = new FrameReader(
-      file,
-      (header) =>
-        header.firstOffset + header.records > segment.firstOffset &&
-        (writerId?.equals(header.writerId) ?? true),
-    )
-    this.opened = { segment, file, frames }
+    if (segment.header === undefined)
+      this.options.onDamage?.({ path: segment.path, position: 0, bytes: SEGMENT_HEADER_BYTES })
+    const frames = new FrameReader(file, segment)
+    this.opened = { segment, file, frames, syncedLoads: 0, damagedAt: -1 }
     return this.opened
   }
 
+  /**
+   * Nobody writes: what is whole may still be in memory alone, and must not be lost once it has been shown. The sync
+   * comes after the read, since somebody may have begun to write meanwhile.
+   */
+  private async makeDurable(opened: OpenSegment): Promise<void> {
+    if (this.limit !== Infinity || opened.segment.name !== this.segments.at(-1)?.name) return
+    const { loads } = opened.frames
+    if (opened.syncedLoads === loads) return
+    await opened.file.sync()
+    opened.syncedLoads = loads
+  }
+
   /** Looks behind damage for the next whole frame; nothing is damaged where the log simply ends. */
-  private async resync({ segment, frames }: OpenSegment, end: number): Promise<boolean> {
-    if (this.offset >= end) return false
+  private async resync(opened: OpenSegment, end: number): Promise<boolean> {
+    const { frames } = opened
+    const { position } = frames
     frames.refresh()
-    const position = frames.position
     const found = await frames.resync()
-    if (found) {
-      this.options.onDamage?.({ path: segment.path, position, bytes: frames.position - position })
-      return true
-    }
-    if (end !== Infinity) {
-      const bytes = (await frames.endOfData()) - position
-      if (bytes > 0) this.options.onDamage?.({ path: segment.path, position, bytes })
-    }
-    return false
+    // Was just being written when it was looked at, since a whole one stands behind it now.
+    if (found && (await frames.returnTo(position))) return true
+    if (found) this.reportDamage(opened, position, frames.position)
+    else if (end !== Infinity) this.reportDamage(opened, position, await frames.endOfData())
+    return found
   }
 
-  /** What should have been in this segment up to `end` is not there. false: the log itself ends here. */
-  private skipTo(end: number): boolean {
-    if (end === Infinity || end === this.limit) return false
-    if (end > this.offset) this.reportGap(end)
-    return true
+  private reportDamage(opened: OpenSegment, position: number, end: number): void {
+    if (end === position || opened.damagedAt === position) return
+    opened.damagedAt = position
+    this.options.onDamage?.({ path: opened.segment.path, position, bytes: end - position })
   }
 
+  /** What should have been here up to `to` is not: goes on there. */
   private reportGap(to: number): void {
     if (to > this.offset) this.options.onGap?.({ from: this.offset, to })
     this.offset = to
@@ -236,7 +243,8 @@ class LogReader {
   private *recordsOf(frame: Frame): Generator<LogRecord> {
     const bytes = viewOf(frame.bytes)
     let at = FRAME_HEADER_BYTES
-    for (let offset = frame.firstOffset; at < bytes.length; offset++) {
+    const end = frame.firstOffset + frame.records
+    for (let offset = frame.firstOffset; offset < end; offset++) {
       const length = bytes.readUInt32LE(at)
       if (offset >= this.offset) {
         this.offset = offset + 1

@@ -3,8 +3,9 @@
  * a crash tore off its end is cut and kept aside, damage in its middle is skipped by readers and counted here.
  */
 import { basename, dirname, join } from 'node:path'
-import { type FrameHeader, SEGMENT_HEADER_BYTES } from './format.js'
+import { SEGMENT_HEADER_BYTES } from './format.js'
 import { FrameReader } from './frames.js'
+import { isNoSpace } from './no-space.js'
 import { listSegments, type SegmentFile } from './segments.js'
 import type { Damage, Disk, DiskFile } from './types.js'
 
@@ -22,51 +23,58 @@ export interface Recovered {
   readonly writerId: Uint8Array | undefined
   /** Where the last segment's frames end; undefined when it cannot be written to and a new one is needed. */
   readonly end: number | undefined
+  /** Where the last segment's frames end when there was no space to cut what lies behind; else 0. */
+  readonly previousEnd: number
   readonly damage: Damage
 }
 
-/** Brings `directory` into a state that can be appended to. Everything that stays is synced. */
+type RecoveredLast = Omit<Recovered, 'segments' | 'writerId'>
+
+/**
+ * Brings `directory` into a state that can be appended to. Everything that stays is synced.
+ *
+ * @throws SluicegateError `log_format_newer`, before anything is touched
+ */
 export async function recover(directory: string, quarantine: string, disk: Disk): Promise<Recovered> {
-  const names = await disk.readdir(directory)
-  if (names.includes(SPARE)) await disk.unlink(join(directory, SPARE))
-  // A process that ended between a rename and its sync left an entry that the next power loss would take.
-  await disk.syncDirectory(directory)
   const segments = await listSegments(directory, disk)
   const last = segments.at(-1)
   const epoch = Math.max(0, ...segments.map((segment) => segment.header?.epoch ?? segment.epoch))
   if (last === undefined) {
+    await settleDirectory(directory, disk)
     const damage = { tornBytes: 0, quarantinedBatches: 0, quarantinedBytes: 0 }
-    return { segments, nextOffset: 0, epoch, writerId: undefined, end: undefined, damage }
+    return { segments, nextOffset: 0, epoch, writerId: undefined, end: undefined, previousEnd: 0, damage }
   }
-  const found = await recoverLast(last, quarantine, disk)
+  const found = await recoverLast(last, directory, quarantine, disk)
   const writerId = segments.findLast((segment) => segment.header !== undefined)?.header?.writerId
   return { segments, writerId, ...found, epoch: Math.max(epoch, found.epoch) }
 }
 
+/** A process that ended between a rename and its sync left an entry that the next power loss would take. */
+async function settleDirectory(directory: string, disk: Disk): Promise<void> {
+  const names = await disk.readdir(directory)
+  if (names.includes(SPARE)) await disk.unlink(join(directory, SPARE))
+  await disk.syncDirectory(directory)
+}
+
 async function recoverLast(
   last: SegmentFile,
+  directory: string,
   quarantine: string,
   disk: Disk,
-): Promise<Pick<Recovered, 'nextOffset' | 'epoch' | 'end' | 'damage'>> {
+): Promise<RecoveredLast> {
   const file = await disk.open(last.path, 'r+')
   try {
     const walk = await walkFrames(file, last)
-    const tornBytes = walk.endOfData - walk.end
-    if (tornBytes > 0) {
-      await setAside(
-        file,
-        walk.end,
-        walk.endOfData,
-        join(quarantine, `${basename(last.path)}.${walk.end}.torn`),
-        disk,
-      )
-    }
-    if (tornBytes > 0) await file.truncate(walk.end)
+    const { nextOffset, epoch, end, endOfData, tornBytes } = walk
+    const damage = { tornBytes, quarantinedBatches: walk.gaps, quarantinedBytes: walk.gapBytes }
+    await settleDirectory(directory, disk)
+    const copy = join(quarantine, `${basename(last.path)}.${end}.torn`)
+    const isCut = endOfData === end || (await cut(file, end, endOfData, copy, disk))
+    await writeAgain(file, walk)
     // What was read may have been in memory alone: from here on it counts as durable.
     await file.sync()
-    const damage = { tornBytes, quarantinedBatches: walk.gaps, quarantinedBytes: walk.gapBytes }
-    const end = last.header === undefined ? undefined : walk.end
-    return { nextOffset: walk.nextOffset, epoch: walk.epoch, end, damage }
+    const canGoOn = isCut && last.header !== undefined
+    return { nextOffset, epoch, end: canGoOn ? end : undefined, previousEnd: isCut ? 0 : end, damage }
   } finally {
     await file.close()
   }
@@ -75,24 +83,25 @@ async function recoverLast(
 interface Walk {
   readonly nextOffset: number
   readonly epoch: number
-  /** Behind the last whole frame. */
+  /** Where the last whole frame stands, and behind it. */
+  readonly lastFrame: number
   readonly end: number
   readonly endOfData: number
+  /** Of the batch that the end of the last run cut off. */
+  readonly tornBytes: number
   readonly gaps: number
   readonly gapBytes: number
 }
 
 async function walkFrames(file: DiskFile, segment: SegmentFile): Promise<Walk> {
-  let nextOffset = segment.firstOffset
-  let epoch = segment.header?.epoch ?? 0
-  const frames = new FrameReader(file, (header) => goesOn(header, segment, nextOffset, epoch))
+  const frames = new FrameReader(file, segment)
+  let lastFrame = frames.position
   let gaps = 0
   let gapBytes = segment.header === undefined ? SEGMENT_HEADER_BYTES : 0
   for (;;) {
     const frame = await frames.next()
     if (frame !== undefined) {
-      nextOffset = frame.firstOffset + frame.records
-      epoch = frame.epoch
+      lastFrame = frame.position
       continue
     }
     // One batch is written at a time: a whole one behind what is not whole means damage, not a torn end.
@@ -101,16 +110,56 @@ async function walkFrames(file: DiskFile, segment: SegmentFile): Promise<Walk> {
     gaps++
     gapBytes += frames.position - before
   }
-  const end = frames.position
+  const { nextOffset, epoch, position: end } = frames
   const endOfData = await frames.endOfData()
-  return { nextOffset, epoch, end, endOfData, gaps, gapBytes }
+  const tail = await damageOfTail(frames, endOfData)
+  gapBytes += tail.tornAt - end
+  return {
+    nextOffset,
+    epoch,
+    lastFrame,
+    end,
+    endOfData,
+    tornBytes: endOfData - tail.tornAt,
+    gaps: gaps + tail.gaps,
+    gapBytes,
+  }
 }
 
-/** Of this writer, and behind what was read. */
-function goesOn(header: FrameHeader, segment: SegmentFile, nextOffset: number, epoch: number): boolean {
-  const sameWriter =
-    segment.header === undefined || Buffer.from(segment.header.writerId).equals(header.writerId)
-  return sameWriter && header.firstOffset >= nextOffset && header.epoch >= epoch
+/** Only the last batch can be torn: one that has another behind it was whole once, and is damaged. */
+async function damageOfTail(frames: FrameReader, to: number): Promise<{ gaps: number; tornAt: number }> {
+  let tornAt = frames.position
+  for (let gaps = 0; ; gaps++) {
+    const next = await frames.findMagic(tornAt + 1)
+    if (next === undefined || next >= to) return { gaps, tornAt }
+    tornAt = next
+  }
+}
+
+/**
+ * Cuts off what lies behind the last whole frame, and keeps a copy. False when there is no space for one: then the
+ * bytes stay where they are and a new segment takes over.
+ */
+async function cut(file: DiskFile, from: number, to: number, copy: string, disk: Disk): Promise<boolean> {
+  try {
+    await setAside(file, from, to, copy, disk)
+  } catch (error) {
+    if (isNoSpace(error)) return false
+    throw error
+  }
+  await file.truncate(from)
+  return true
+}
+
+/**
+ * A sync that fails marks its bytes as written although they are not, and no later sync writes them. Should the last
+ * run have ended after such a failure, its last frame is in memory alone: written once more, it will be synced.
+ */
+async function writeAgain(file: DiskFile, { lastFrame, end }: Walk): Promise<void> {
+  if (lastFrame === end) return
+  const bytes = Buffer.allocUnsafeSlow(end - lastFrame)
+  if ((await file.read(bytes, lastFrame)) < bytes.length) throw new Error('a frame became shorter')
+  await file.write(bytes, lastFrame)
 }
 
 /** Copies bytes that are about to be cut: somebody may want to look at them. */

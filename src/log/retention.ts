@@ -37,8 +37,9 @@ export class Retention {
       const next = segments[1]!
       const isPassed = next.firstOffset <= passed
       if (!isPassed && this.options.whenFull === 'refuse') break
-      if (!isPassed) this.dropped += next.firstOffset - Math.max(segments[0]!.firstOffset, passed)
+      const lost = isPassed ? 0 : next.firstOffset - Math.max(segments[0]!.firstOffset, passed)
       freed += await this.remove(segments)
+      this.dropped += lost
     }
     return freed
   }

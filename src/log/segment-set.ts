@@ -4,8 +4,9 @@
  */
 import { join } from 'node:path'
 import { SluicegateError } from '../errors.js'
-import { SEGMENT_HEADER_BYTES } from './format.js'
+import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './format.js'
 import type { Identity } from './identity.js'
+import { isNoSpace } from './no-space.js'
 import { type KeptSegment, Retention } from './retention.js'
 import { createSpare, SegmentWriter, ZERO_STEP_BYTES } from './segment.js'
 import type { Disk } from './types.js'
@@ -25,8 +26,10 @@ export class SegmentSet {
   failovers = 0
   private current: SegmentWriter | undefined
   private spareBytes = 0
-  /** Where the last given-up segment ends; the next one's header names it. */
-  private previousEnd = 0
+  /** What the current segment's header names as the end of the one before. */
+  private currentPreviousEnd = 0
+  /** Given up before its first record: goes once the next one stands. */
+  private empty: KeptSegment | undefined
   private readonly stepBytes: number
 
   constructor(
@@ -37,14 +40,17 @@ export class SegmentSet {
     public epoch: number,
     /** Offset behind the last record on stable storage. */
     public durableOffset: number,
+    /** Where the last given-up segment ends; the next one's header names it. */
+    private previousEnd = 0,
   ) {
     this.stepBytes = Math.min(ZERO_STEP_BYTES, options.segmentBytes)
   }
 
   /** Goes on behind the last whole frame of the newest segment. */
-  async resume(name: string, firstOffset: number, end: number): Promise<void> {
+  async resume(name: string, header: SegmentHeader, end: number): Promise<void> {
     const { directory, disk } = this.options
-    this.current = await SegmentWriter.reopen(join(directory, name), name, firstOffset, end, disk)
+    this.current = await SegmentWriter.reopen(join(directory, name), name, header.firstOffset, end, disk)
+    this.currentPreviousEnd = header.previousEnd
   }
 
   get firstOffset(): number {
@@ -72,12 +78,21 @@ export class SegmentSet {
 
   /** Makes everything ready for the next batch. What fails here has cost no record. */
   async makeReady(nowMs: number): Promise<void> {
+    try {
+      await this.prepare(nowMs)
+    } catch (error) {
+      if (this.current?.broken !== true) throw error
+      // Broke just now: batches may be waiting that another segment can take.
+      await this.prepare(nowMs)
+    }
+  }
+
+  private async prepare(nowMs: number): Promise<void> {
     if (this.current?.broken === true) await this.giveUp(this.current)
     const current = this.current ?? (await this.startSegment(nowMs))
     if (this.needsZeroes(current)) {
       const end = Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes)
-      await this.reserve(end - current.zeroedEnd)
-      await current.zeroTo(end)
+      await this.allocate(end - current.zeroedEnd, () => current.zeroTo(end))
     }
     await this.ensureSpare()
   }
@@ -122,14 +137,33 @@ export class SegmentSet {
     await this.ensureSpare()
     const { durableOffset: firstOffset, epoch, previousEnd } = this
     const header = { firstOffset, createdMs, epoch, previousEnd, writerId: identity.writerId }
-    const taken = new Set(this.kept.map((segment) => segment.name))
+    // Names of one offset only rise: one that was removed may be back after a power loss, and must not come last.
+    const isTaken = this.kept.some((segment) => segment.firstOffset === firstOffset)
     this.spareBytes = 0
-    const next = await SegmentWriter.create(directory, header, taken, disk)
+    const next = await SegmentWriter.create(directory, header, isTaken, disk).catch((error: unknown) => {
+      // The new name may be there all the same: readers would not look behind it in the old segment any more.
+      if (this.current !== undefined) this.current.broken = true
+      throw error
+    })
     this.settleCurrent()
     this.kept.push({ name: next.name, firstOffset, createdMs, bytes: 0 })
     this.current = next
+    this.currentPreviousEnd = previousEnd
     this.previousEnd = 0
+    await this.removeEmpty()
     return next
+  }
+
+  /** Without this a disk that keeps failing would fill up with empty segments. */
+  private async removeEmpty(): Promise<void> {
+    const { empty, kept } = this
+    this.empty = undefined
+    if (empty === undefined || !kept.includes(empty)) return
+    const { directory, disk } = this.options
+    await disk.unlink(join(directory, empty.name)).then(
+      () => kept.splice(kept.indexOf(empty), 1),
+      () => undefined,
+    )
   }
 
   /** The segment that was current keeps what it has. */
@@ -139,26 +173,38 @@ export class SegmentSet {
 
   private async ensureSpare(): Promise<void> {
     if (this.spareBytes > 0) return
-    await this.reserve(this.stepBytes)
-    await createSpare(this.options.directory, this.stepBytes, this.options.disk)
+    const { directory, disk } = this.options
+    await this.allocate(this.stepBytes, () => createSpare(directory, this.stepBytes, disk))
     this.spareBytes = this.stepBytes
   }
 
   /** A failed write or sync is final: nobody knows what the disk holds behind the last sync. */
   private async giveUp(failed: SegmentWriter): Promise<void> {
-    const { directory, disk } = this.options
     this.failovers++
     this.epoch++
-    this.previousEnd = failed.position
-    this.kept.at(-1)!.bytes = failed.zeroedEnd
     this.current = undefined
-    await failed.abandon()
-    if (failed.position > SEGMENT_HEADER_BYTES) return
-    // It holds nothing; without this a disk that keeps failing would fill up with empty segments.
-    await disk.unlink(join(directory, failed.name)).then(
-      () => this.kept.pop(),
-      () => undefined,
-    )
+    const kept = this.kept.at(-1)!
+    if (failed.position > SEGMENT_HEADER_BYTES) {
+      kept.bytes = failed.zeroedEnd
+      this.previousEnd = failed.position
+      return failed.abandon()
+    }
+    // It stays until the next one stands, or a refused batch behind the end of the one before could come back.
+    kept.bytes = failed.position
+    this.previousEnd = this.currentPreviousEnd
+    this.empty = kept
+    await failed.finish()
+  }
+
+  /** Takes space in the log's limit and on the disk, and makes it in both where segments may go. */
+  private async allocate(bytes: number, take: () => Promise<void>): Promise<void> {
+    await this.reserve(bytes)
+    try {
+      await take()
+    } catch (error) {
+      if (!isNoSpace(error) || (await this.options.retention.makeRoom(this.kept, bytes)) === 0) throw error
+      await take()
+    }
   }
 
   private async reserve(bytes: number): Promise<void> {

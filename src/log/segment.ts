@@ -1,6 +1,7 @@
 /** The segment being written: one file, appended to, with zeroes written ahead so that a sync has no sizes to record. */
 import { join } from 'node:path'
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentName } from './format.js'
+import { isNoSpace } from './no-space.js'
 import { SPARE } from './recovery.js'
 import type { Disk, DiskFile } from './types.js'
 
@@ -37,16 +38,15 @@ export class SegmentWriter {
   /**
    * Makes a segment out of the spare file. It can be read under its name only once its header is on stable storage.
    *
-   * @param taken names in use: a segment that failed before its first record keeps its name
+   * @param isTaken there is one of this offset, which failed before its first record
    */
   static async create(
     directory: string,
     header: SegmentHeader,
-    taken: ReadonlySet<string>,
+    isTaken: boolean,
     disk: Disk,
   ): Promise<SegmentWriter> {
-    const plain = segmentName(header.firstOffset)
-    const name = taken.has(plain) ? segmentName(header.firstOffset, header.epoch) : plain
+    const name = segmentName(header.firstOffset, isTaken ? header.epoch : 0)
     const spare = join(directory, SPARE)
     const file = await disk.open(spare, 'r+')
     try {
@@ -78,11 +78,14 @@ export class SegmentWriter {
   /** Writes zeroes up to `end`. What fails here has cost no record. */
   async zeroTo(end: number): Promise<void> {
     if (end <= this.zeroedEnd) return
-    await writeZeroes(this.file, this.zeroedEnd, end)
+    let written = false
     try {
+      await writeZeroes(this.file, this.zeroedEnd, end)
+      written = true
       await this.file.sync()
     } catch (error) {
-      this.broken = true
+      // Without space nothing is wrong with this file; where the disk fails, another one may be elsewhere.
+      this.broken = written || !isNoSpace(error)
       throw error
     }
     this.zeroedEnd = end

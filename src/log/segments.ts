@@ -48,7 +48,7 @@ async function openSegment(path: string, name: SegmentName, disk: Disk): Promise
     const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES)
     const read = await file.read(bytes, 0)
     const header = decodeSegmentHeader(bytes.subarray(0, read))
-    if (header === 'newer') throw newer(path)
+    if (header === 'newer') throw newerFormat(path)
     const fits = header !== 'invalid' && header.firstOffset === name.firstOffset
     return { ...name, path, bytes: await file.size(), header: fits ? header : undefined }
   } finally {
@@ -56,7 +56,7 @@ async function openSegment(path: string, name: SegmentName, disk: Disk): Promise
   }
 }
 
-function newer(path: string): SluicegateError {
+export function newerFormat(path: string): SluicegateError {
   const message = `${path} was written by a newer version of sluicegate; this one cannot read it and leaves it as it is`
   return new SluicegateError('log_format_newer', message)
 }

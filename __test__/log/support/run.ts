@@ -53,6 +53,9 @@ export function put(log: Log, bytes: Uint8Array): Promise<CommittedBatch> | unde
   return log.commit(room.position + bytes.length, 1)
 }
 
+/** When what the log does by itself, beside batches, is done as well. */
+export const idle = (log: Log): Promise<void> => (log as unknown as { running: Promise<void> }).running
+
 /** Ids of the records that a reader gets, with their offsets checked to go on. */
 export async function read(
   disk: Disk,
