@@ -35,7 +35,7 @@ export interface IngestListener {
   /** Starts to listen; the address as `http://127.0.0.1:8080`. */
   listen(): Promise<string>
   readonly counts: RequestCounts
-  /** From now on every reply carries `Connection: close`; used while draining. */
+  /** From now on every reply with none pipelined behind it carries `Connection: close`; used while draining. */
   drain(): void
   /**
    * Stops accepting, answers what is in flight, closes idle connections; after `closeMsMax` what is left is destroyed.
@@ -48,6 +48,8 @@ export const HEAD_BYTES_MAX = 80 * 1024
 /** Connections beyond the limit that are kept for the moment it takes to answer them 503; further ones are closed. */
 export const SLACK_CONNECTIONS = 256
 export const CLOSE_MS_MAX = 10_000
+/** How long a connection that has not sent anything is waited for when the listener closes. */
+const UNUSED_MS_MAX = 500
 /** How often time-outs are looked after. */
 const SWEEP_MS_MAX = 500
 const RETRY_CONNECTIONS_S = 5
@@ -90,7 +92,10 @@ class Listener implements IngestListener {
 
   async close(): Promise<void> {
     this.drain()
-    for (const socket of this.connections) if (isUnused(socket)) socket.destroy()
+    this.replies.closing = true
+    // The first request of a connection may be on its way.
+    const unused = [...this.connections].filter(isUnused)
+    setTimeout(() => unused.filter(isUnused).forEach((socket) => socket.destroy()), UNUSED_MS_MAX)
     const giveUp = setTimeout(() => this.destroyConnections(), this.parts.closeMsMax ?? CLOSE_MS_MAX)
     try {
       await this.app.close()

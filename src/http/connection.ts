@@ -15,12 +15,41 @@ export interface TimedReceiving extends Receiving {
   readonly startedMs: number
 }
 
+/** A request's place among those of its connection: over once it, and all before it, are handed to intake or answered. */
+export class Turn {
+  private isOver = false
+  private waiting: (() => void) | undefined = undefined
+
+  constructor(private before: Turn | undefined) {}
+
+  /** Calls `then` when all before it are over: now, or later. */
+  whenCome(then: () => void): void {
+    if (this.before !== undefined && !this.before.isOver) this.before.waiting = then
+    else then()
+  }
+
+  end(): void {
+    if (this.before !== undefined && !this.before.isOver) this.before.waiting = () => this.end()
+    else this.finish()
+  }
+
+  private finish(): void {
+    this.isOver = true
+    this.before = undefined
+    // Not from here: one behind the other, thousands of pipelined requests would go deep.
+    if (this.waiting !== undefined) queueMicrotask(this.waiting)
+    this.waiting = undefined
+  }
+}
+
 export class Connection {
   /** It came beyond the limit: its first request is answered 503, then it is closed. */
   refused = false
   /** The reply to the latest request. Replies leave in order: once it has left, all have. */
   last: ServerResponse | undefined = undefined
   receiving: Receiving | undefined = undefined
+  /** Of the latest request. */
+  turn: Turn | undefined = undefined
   /** The HTTP parser has given up: whatever else comes is thrown away. */
   failed = false
 

@@ -2,14 +2,17 @@
 import type { FastifyReply } from 'fastify'
 import type { Endpoint } from '../record.js'
 import type { Answer } from './answer.js'
+import { connectionOf } from './connection.js'
 import { addCors, type Headers } from './cors.js'
 import type { RequestCounts } from './counts.js'
 import { answerAndLinger } from './linger.js'
 import type { SlowReaders } from './slow-readers.js'
 
 export class Replies {
-  /** From now on every reply closes its connection. */
+  /** From now on every reply closes its connection, unless requests are pipelined behind it: those are answered first. */
   draining = false
+  /** From now on every reply does. */
+  closing = false
 
   constructor(
     private readonly counts: RequestCounts,
@@ -29,7 +32,9 @@ export class Replies {
       addCors(cors, origin)
       reply.headers(cors)
     }
-    if (this.draining) reply.header('connection', 'close')
+    if (this.closing || (this.draining && connectionOf(request.socket).last === reply.raw)) {
+      reply.header('connection', 'close')
+    }
     reply.send(status === 204 || status === 302 ? undefined : body)
     this.slowReaders.look(request.socket)
   }
