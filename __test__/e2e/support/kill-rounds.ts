@@ -1,0 +1,80 @@
+/** kill -9 under load, and again, on one data directory: what every round must show. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { expect } from 'vitest'
+import { random } from '../../log/support/random.js'
+import { addVerdicts, judge, Load, type Verdict } from './load.js'
+import { startServer } from './server.js'
+import { tail } from './tail.js'
+
+export interface Round extends Verdict {
+  readonly decoder: string
+  readonly killedAfterMs: number
+  /** From the start of the next process until /ready is 200. */
+  readonly readyMs: number
+  readonly tornBytes: number
+  readonly epochs: number
+}
+
+/** How soon the next process must serve. */
+export const READY_MS_MAX = 2000
+/** Small segments: kills also hit the roll from one to the next. */
+const ARGS = ['--log-segment-bytes', '1MiB', '--batch-bytes-max', '10MiB', '--log-level', 'warn']
+
+export async function killRounds(
+  dataDir: string,
+  rounds: number,
+  seed: number,
+  decoders: readonly string[],
+): Promise<Round[]> {
+  const numbers = random(seed)
+  const done: Round[] = []
+  const loads: Load[] = []
+  const start = (decoder: string) => startServer({ dataDir, args: [...ARGS, '--decoder', decoder] })
+  let server = await start(decoders[0]!)
+  for (let round = 0; round < rounds; round++) {
+    const decoder = decoders[round % decoders.length]!
+    const load = new Load(server.ingest, {
+      name: `r${round}`,
+      connections: 8,
+      random: numbers,
+      pipelined: 1 + (round % 3),
+    })
+    loads.push(load)
+    load.start()
+    const killedAfterMs = Math.round(100 + numbers() * 1200)
+    await sleep(killedAfterMs)
+    await server.kill()
+    await load.broken()
+    server = await start(decoders[(round + 1) % decoders.length]!)
+    const { log } = await server.status()
+    const lines = await tail(dataDir)
+    expectWhole(lines.map(({ offset }) => offset))
+    // Every round's events again: a later crash must not take what an earlier one left.
+    const verdict = loads.map((one) => judge(one, lines)).reduce((sum, one) => addVerdicts(sum, one))
+    const { startMs: readyMs } = server
+    done.push({
+      decoder,
+      killedAfterMs,
+      readyMs,
+      tornBytes: log.damage.torn_bytes,
+      epochs: round + 2,
+      ...verdict,
+    })
+  }
+  await server.stop()
+  return done
+}
+
+/** Offsets count the records, without gaps. */
+function expectWhole(offsets: readonly number[]): void {
+  expect(offsets.findIndex((offset, at) => offset !== at)).toBe(-1)
+}
+
+/** The promises, of every round. */
+export function expectKept(rounds: readonly Round[]): void {
+  for (const [at, round] of rounds.entries()) {
+    expect(round, `round ${at}`).toMatchObject({ lost: 0, doubled: 0, split: 0, disordered: 0 })
+    expect(round.acknowledged, `round ${at} acknowledged`).toBeGreaterThan(0)
+    expect(round.readyMs, `round ${at} ready`).toBeLessThan(READY_MS_MAX)
+  }
+}
