@@ -57,6 +57,7 @@ export interface Status {
     readonly segments: number
     readonly batches: number
     readonly failovers: number
+    readonly dropped: number
     readonly damage: {
       readonly torn_bytes: number
       readonly quarantined_batches: number
