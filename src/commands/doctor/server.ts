@@ -66,10 +66,6 @@ function faults({ decoder_panics: panics, log, rejects }: ServerStatus, found: F
       found('fault', `${log.failovers} segments were given up after failed writes: check the disk`),
     )
   }
-  if (log.damage.quarantined_batches > 0) {
-    const places = `${log.damage.quarantined_batches} damaged places were found at the start`
-    findings.push(found('fault', `${places}, records in them are lost: check the disk`))
-  }
   if (rejects.dropped > 0) {
     findings.push(
       found('note', `${rejects.dropped} rejected records were only counted, beyond rate or space`),
