@@ -190,6 +190,10 @@ describeWith('chromium', 'mixpanel-browser in Chromium', () => {
     await until('the event', async () => numbers(await server.queue()).length === 1)
     await until('flags', () => visit.sent('/flags/')[0]?.status === 200)
     await until('settings', () => visit.sent('/settings/')[0]?.status === 200)
+    // The recorder starts when it is ready; what is stopped before that has recorded nothing.
+    const recording = 'return mixpanel.get_session_recording_properties().$mp_replay_id !== undefined'
+    await until('the recorder', async () => (await visit.run(recording)) === true)
+    await visit.run(`document.querySelector('button').click()`)
     await visit.run('mixpanel.stop_session_recording()')
     await until('a recording', () => visit.sent('/record/')[0]?.status === 200)
     expect(visit.complaints).toEqual([])
