@@ -18,6 +18,7 @@ const PARTS = {
   rust: () => command('cargo'),
   chromium: () => command('chromium'),
   java: () => command('java', '-version'),
+  javac: () => command('javac', '-version'),
   maven: () => command('mvn'),
   go: () => command('go', 'version'),
   python: () => command('python3'),
@@ -50,10 +51,20 @@ export function missing(part: Part): string | undefined {
 export function describeWith(parts: Part | readonly Part[], name: string, suite: () => void): void {
   const wanted = ([] as Part[]).concat(parts)
   const absent = wanted.filter((part) => missing(part) !== undefined)
-  if (absent.length === 0) return void describe(name, suite)
   const reason = absent.map((part) => missing(part)).join(', ')
+  describeUnless(absent.length === 0 ? undefined : reason, absent, name, suite)
+}
+
+/** `describe` for tests whose `parts` were tried already: `reason` says why they cannot run, undefined that they can. */
+export function describeUnless(
+  reason: string | undefined,
+  parts: readonly Part[],
+  name: string,
+  suite: () => void,
+): void {
+  if (reason === undefined) return void describe(name, suite)
   const required = (process.env['SLUICEGATE_TEST_REQUIRE'] ?? '').split(',')
-  if (required.includes('all') || absent.some((part) => required.includes(part))) {
+  if (required.includes('all') || parts.some((part) => required.includes(part))) {
     describe(name, () => {
       it('has what it needs', () => {
         throw new Error(reason)
