@@ -5,6 +5,7 @@ import { java } from './support/program.js'
 
 clientSuite('mixpanel-java', await java(), {
   lib: 'jdk',
+  ids: 'generated',
   people: [{ $append: { $transactions: expect.objectContaining({ $amount: 29.99 }) } }, { $delete: {} }],
   groups: [{ $delete: {} }],
   imports: { strict: 3, gzip: 3, lenient: 3 },

@@ -4,6 +4,7 @@ import { python } from './support/program.js'
 
 clientSuite('mixpanel (PyPI)', await python(), {
   lib: 'python/5.4.1',
+  ids: 'client',
   people: [
     { $append: { $transactions: { $amount: 29.99 } } },
     { $unset: ['$transactions'] },

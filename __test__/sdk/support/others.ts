@@ -40,6 +40,8 @@ export const GROUPS: readonly object[] = [
 export interface Expected {
   /** `mp_lib/$lib_version`, or what the client says of that. */
   readonly lib: string
+  /** Where the insert_id of its tracked events comes from. */
+  readonly ids: 'client' | 'generated'
   /** Of profiles: operations beside PEOPLE and GROUPS, in any order. */
   readonly people: readonly object[]
   readonly groups: readonly object[]
@@ -81,12 +83,13 @@ export function clientSuite(name: string, program: Program, expected: Expected):
   })
 }
 
-function expectEvents(queue: readonly Envelope[], { lib, others }: Expected): void {
+function expectEvents(queue: readonly Envelope[], { lib, ids, others }: Expected): void {
   const viewed = queue.filter(({ record }) => record['event'] === 'Viewed 🌳')
   const numbers = viewed.map((envelope) => Number(propertiesOf(envelope)['n'])).toSorted((a, b) => a - b)
   expect(numbers).toEqual(Array.from({ length: EVENTS }, (_, n) => n))
   for (const envelope of viewed) {
     expect(envelope).toMatchObject({ kind: 'track', token: TOKEN, distinct_id: 'u1', lib, flags: [] })
+    expect(envelope.insert_id_source).toBe(ids)
     expect(propertiesOf(envelope)).toMatchObject({ text: TEXT, token: TOKEN })
   }
   const rest = queue
