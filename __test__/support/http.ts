@@ -108,6 +108,11 @@ export class RawConnection {
     this.socket.end()
   }
 
+  /** Reads nothing more: the server's replies stay on their way. */
+  pause(): void {
+    this.socket.pause()
+  }
+
   destroy(): void {
     this.socket.destroy()
   }
