@@ -25,8 +25,8 @@ interface Case {
   readonly refused?: number
 }
 
-const one = (body: string): boolean => body === '1'
-const zero = (body: string): boolean => body === '0'
+const isOne = (body: string): boolean => body === '1'
+const isZero = (body: string): boolean => body === '0'
 const verbose =
   (good: number, bad: number) =>
   (body: string): boolean => {
@@ -62,18 +62,18 @@ function casesOf(numbers: () => number): Case[] {
   const ignored = event('e', { $ignore: true })
   const id = (at: number): string => `id-${Math.floor(numbers() * 1e9)}-${at}`
   return [
-    { kind: 'track', request: postJson('/track', good), becomes: [n, 0, 0], tells: one },
-    { kind: 'track', request: postForm('/track', [...good, bad, ignored]), becomes: [n, 1, 1], tells: one },
+    { kind: 'track', request: postJson('/track', good), becomes: [n, 0, 0], tells: isOne },
+    { kind: 'track', request: postForm('/track', [...good, bad, ignored]), becomes: [n, 1, 1], tells: isOne },
     {
       kind: 'track',
       request: postJson('/track?verbose=1', [bad, ...good, ignored, bad]),
       becomes: [n, 2, 1],
       tells: verbose(n + 1, 2),
     },
-    { kind: 'track', request: get('/track', bad), becomes: [0, 1, 0], tells: zero },
-    { kind: 'track', request: get('/track', ignored), becomes: [0, 0, 1], tells: one },
-    { kind: 'track', request: post('/track', '{"event":'), becomes: [0, 1, 0], tells: zero },
-    { kind: 'track', request: post('/track', ''), becomes: [0, 1, 0], tells: zero },
+    { kind: 'track', request: get('/track', bad), becomes: [0, 1, 0], tells: isZero },
+    { kind: 'track', request: get('/track', ignored), becomes: [0, 0, 1], tells: isOne },
+    { kind: 'track', request: post('/track', '{"event":'), becomes: [0, 1, 0], tells: isZero },
+    { kind: 'track', request: post('/track', ''), becomes: [0, 1, 0], tells: isZero },
     {
       kind: 'track',
       request: postJson(
@@ -81,25 +81,25 @@ function casesOf(numbers: () => number): Case[] {
         many(2001, () => event('e')),
       ),
       becomes: [0, 1, 0],
-      tells: zero,
+      tells: isZero,
     },
     {
       kind: 'track',
       request: post('/track', 'data=!!!', { 'Content-Type': FORM }),
       becomes: [0, 1, 0],
-      tells: zero,
+      tells: isZero,
     },
     {
       kind: 'engage',
       request: post('/engage', 'no gzip', { 'Content-Encoding': 'gzip' }),
       becomes: [0, 1, 0],
-      tells: zero,
+      tells: isZero,
     },
     {
       kind: 'engage',
       request: postGzip('/engage', JSON.stringify([profile(), profile({ $add: { a: 'x' } }), profile()])),
       becomes: [2, 1, 0],
-      tells: one,
+      tells: isOne,
     },
     {
       kind: 'engage',
@@ -111,9 +111,9 @@ function casesOf(numbers: () => number): Case[] {
       kind: 'groups',
       request: postJson('/groups', [group(), group({ $distinct_id: 'x', $set: {} })]),
       becomes: [1, 1, 0],
-      tells: one,
+      tells: isOne,
     },
-    { kind: 'groups', request: postForm('/groups', group()), becomes: [1, 0, 0], tells: one },
+    { kind: 'groups', request: postForm('/groups', group()), becomes: [1, 0, 0], tells: isOne },
     {
       kind: 'import',
       request: postJson('/import?strict=1', [...many(n, (at) => importable('e', id(at))), event('e')]),
@@ -127,7 +127,7 @@ function casesOf(numbers: () => number): Case[] {
         many(n, (at) => importable('e', id(at))),
       ),
       becomes: [n, 0, 0],
-      tells: one,
+      tells: isOne,
     },
     {
       kind: 'track',
@@ -245,7 +245,7 @@ describe.each(DECODERS)('P4: what clients were told is what is counted, %s decod
         many(100, () => event('fill', { pad })),
       ),
       becomes: [100, 0, 0],
-      tells: one,
+      tells: isOne,
     }
     const connection = await RawConnection.open(server.ingest)
     for (let status = 200; status === 200;) {

@@ -168,6 +168,10 @@ export class ServerProcess {
   get pid(): number {
     return this.process.pid
   }
+  /** The server's own, where it was started by another program. */
+  get servingPid(): number {
+    return this.ready.pid
+  }
 
   async status(): Promise<Status> {
     const reply = await fetch(`${this.ops}/status`)
@@ -238,10 +242,18 @@ export async function startServer(options: StartOptions): Promise<ServerProcess>
     if (launched.exit !== undefined) throw new Error(`the server ended: ${launched.stderr}`)
     return existsSync(readyFile) ? (JSON.parse(readFileSync(readyFile, 'utf8')) as Ready) : undefined
   }, READY_MS_MAX)
+  // Started by another program: should that one die first, nothing is left behind all the same.
+  if (ready.pid !== launched.pid) onTestFinished(() => killIfServing(ready.pid, readyFile))
   const server = new ServerProcess(launched, ready, options.dataDir, performance.now() - started)
   const { status } = await server.readiness()
   if (status !== 200) throw new Error(`/ready answers ${status} though the server says that it is ready`)
   return server
+}
+
+function killIfServing(pid: number, readyFile: string): void {
+  const commandLine = `/proc/${pid}/cmdline`
+  if (existsSync(commandLine) && readFileSync(commandLine, 'utf8').includes(readyFile))
+    process.kill(pid, 'SIGKILL')
 }
 
 /** How soon a server must be ready, whatever it finds. */
