@@ -122,15 +122,17 @@ describe('P2: a log at its limit', () => {
     const dataDir = workspace()
     const server = await startServer({ dataDir, args: [...ARGS, '--log-when-full', 'drop-oldest'] })
     for (let at = 0; at < 70; at++) expect((await exchange(server.ingest, filler())).status).toBe(200)
-    // Old segments are removed behind the answer.
-    const log = await waitFor(async () => {
-      const status = (await server.status()).log
-      return status.dropped === status.first_offset ? status : undefined
-    }, 2000)
+    // Old segments are removed behind the answer: look until nothing changes any more.
+    const { log, lines } = await waitFor(async () => {
+      const { log: seen } = await server.status()
+      const printed = await tail(dataDir)
+      const settled = printed[0]?.offset === seen.first_offset && seen.dropped === seen.first_offset
+      return settled ? { log: seen, lines: printed } : undefined
+    })
     expect(log).toMatchObject({ state: 'writable', next_offset: 7000 })
     expect(log.first_offset).toBeGreaterThan(1000)
     expect(log.bytes).toBeLessThanOrEqual(log.bytes_max)
-    expect((await tail(dataDir)).length).toBe(7000 - log.first_offset)
+    expect(lines).toHaveLength(7000 - log.first_offset)
   })
 })
 
