@@ -173,11 +173,11 @@ describe('P7: retention at the limit', () => {
     'the segment being written always stays (%s)',
     async (whenFull) => {
       const disk = new MemoryDisk()
-      let current: SegmentLog | undefined
+      const current: { log?: SegmentLog } = {}
       // Room for one segment and the spare: what is passed goes as soon as the next one stands.
-      const cursors = () => Promise.resolve([current?.durableOffset ?? 0])
+      const cursors = () => Promise.resolve([current.log?.durableOffset ?? 0])
       const log = await open(disk, { bytesMax: 8192 + 300, whenFull, cursors })
-      current = log
+      current.log = log
       for (let id = 0; id < 40; id++) {
         await put(log, record(id, 900))
         await idle(log)

@@ -46,7 +46,8 @@ export class SegmentLog implements Log {
   /** A batch is on its way, or segments are being made ready. */
   private busy = false
   private running: Promise<void> = Promise.resolve()
-  private closeTimer: NodeJS.Immediate | NodeJS.Timeout | undefined
+  /** Stops the timer that closes the open batch. */
+  private stopCloseTimer: (() => void) | undefined
   private retryTimer: NodeJS.Timeout | undefined
   private retryMs = FAILED_RETRY_MS_MIN
   private readonly expireTimer: NodeJS.Timeout
@@ -139,23 +140,24 @@ export class SegmentLog implements Log {
   }
 
   private closeSoon(): void {
-    if (this.closeTimer !== undefined) return
+    if (this.stopCloseTimer !== undefined) return
     const { syncIntervalMs, clock } = this.options
     const close = (): void => {
-      this.closeTimer = undefined
+      this.stopCloseTimer = undefined
       if (!this.busy && this.filling.records > 0) void this.pump()
     }
-    const waitMs = this.lastCloseMs + syncIntervalMs - clock.monoMs()
-    this.closeTimer = syncIntervalMs === 0 ? setImmediate(close) : setTimeout(close, Math.max(0, waitMs))
+    if (syncIntervalMs === 0) {
+      const immediate = setImmediate(close)
+      this.stopCloseTimer = () => clearImmediate(immediate)
+    } else {
+      const timer = setTimeout(close, Math.max(0, this.lastCloseMs + syncIntervalMs - clock.monoMs()))
+      this.stopCloseTimer = () => clearTimeout(timer)
+    }
   }
 
   private cancelClose(): void {
-    const timer = this.closeTimer
-    this.closeTimer = undefined
-    // One or the other, by its kind: clearImmediate on a time-out takes one from Node's count of immediates, and the
-    // next setImmediate of the process, which a commit somewhere may be waiting for, is then never run.
-    if (this.options.syncIntervalMs === 0) clearImmediate(timer as NodeJS.Immediate | undefined)
-    else clearTimeout(timer as NodeJS.Timeout | undefined)
+    this.stopCloseTimer?.()
+    this.stopCloseTimer = undefined
   }
 
   /** Runs what may not run beside a write. */
