@@ -76,6 +76,12 @@ describe('serve', () => {
     expect(server.out).toBe('')
   })
 
+  it('a ready file that cannot be written: exit code 1, and nothing is served', async () => {
+    const server = serve(newDirectory(), '--ready-file', join(scratch, 'nowhere', 'ready.json'))
+    expect(await server.ended).toBe(1)
+    expect(server.err).toMatch(/sluicegate: ENOENT: .*ready\.json/)
+  })
+
   it('a directory that another server owns: exit code 1, and who it is', async () => {
     const directory = newDirectory()
     const owner = serve(directory)
@@ -133,6 +139,20 @@ describe('tail', () => {
     tail.process.stdout!.destroy()
     expect([await tail.ended, tail.err]).toEqual([0, ''])
   })
+
+  it.skipIf(process.platform === 'win32')(
+    'a file that takes only a part of the last piece: exit code 1, and no cursor behind what is missing',
+    async () => {
+      const part = join(newDirectory(), 'part.ndjson')
+      // 800 blocks of 512 bytes. What does not fit any more is written in part, and the system calls that no error.
+      const limited = ['sh', '-c', `trap '' XFSZ; ulimit -f 800; exec "$@" > "${part}"`, 'sh'] as const
+      const flags = ['--data-dir', filled, '--cursor', 'file', '--limit', '1000']
+      const tail = program.startWithin([...limited], 'tail', ...flags)
+      expect([await tail.ended, tail.err]).toEqual([1, expect.stringContaining('EFBIG')])
+      expect(readFileSync(part).length).toBe(800 * 512)
+      expect(existsSync(join(filled, '0', 'cursors', 'file.json'))).toBe(false)
+    },
+  )
 
   it('a cursor moves only behind what its reader has taken', async () => {
     const tail = start('--cursor', 'gone')

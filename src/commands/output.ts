@@ -1,4 +1,5 @@
 /** Writing to stdout fast and politely: in large pieces, waiting for the reader, quiet when it goes away. */
+import { fdatasync, fstatSync, write } from 'node:fs'
 import type { Writable } from 'node:stream'
 
 /** The reader of our output has gone (`| head`): not a failure. */
@@ -12,11 +13,11 @@ export class Output {
   private used = 0
   private writing: Promise<void> = Promise.resolve()
   private failure: Error | undefined
+  private readonly file: number | undefined
 
   constructor(private readonly stream: Writable) {
-    stream.on('error', (error: NodeJS.ErrnoException) => {
-      this.failure = error.code === 'EPIPE' ? new OutputClosed() : error
-    })
+    this.file = fileOf(stream)
+    stream.on('error', (error) => this.failed(error))
   }
 
   /** Bytes collected that are not handed to the stream yet. */
@@ -44,13 +45,52 @@ export class Output {
       const bytes = this.piece.subarray(0, this.used)
       this.piece = Buffer.allocUnsafe(PIECE_BYTES)
       this.used = 0
-      this.writing = this.writing.then(
-        () => new Promise((resolve) => this.stream.write(bytes, () => resolve())),
-      )
+      this.writing = this.writing.then(() => this.write(bytes))
     }
     await this.writing
     if (this.failure !== undefined) throw this.failure
   }
+
+  /** Resolves when what was flushed is on stable storage, as far as it went into a file. */
+  async sync(): Promise<void> {
+    const { file } = this
+    if (file === undefined) return
+    await new Promise<void>((resolve, reject) => {
+      fdatasync(file, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  /** Nothing behind a piece that failed: it would close the gap, and hide it. */
+  private write(bytes: Buffer): Promise<void> {
+    if (this.failure !== undefined) return Promise.resolve()
+    return new Promise((resolve) => {
+      const done = (error?: Error | null): void => {
+        if (error) this.failed(error)
+        resolve()
+      }
+      if (this.file === undefined) this.stream.write(bytes, done)
+      else writeAll(this.file, bytes, done)
+    })
+  }
+
+  private failed(error: NodeJS.ErrnoException): void {
+    this.failure ??= error.code === 'EPIPE' ? new OutputClosed() : error
+  }
+}
+
+/** The descriptor of a stream that leads into a regular file. */
+function fileOf(stream: Writable & { readonly fd?: unknown }): number | undefined {
+  const { fd } = stream
+  return typeof fd === 'number' && fstatSync(fd).isFile() ? fd : undefined
+}
+
+/** Node's own stream takes a write for whole that a disk running full has cut short. */
+function writeAll(file: number, bytes: Buffer, done: (error?: Error | null) => void): void {
+  write(file, bytes, (error, written) => {
+    if (error) done(error)
+    else if (written === bytes.length) done()
+    else writeAll(file, bytes.subarray(written), done)
+  })
 }
 
 /** One line on a terminal that is written over while long work goes on; nothing in a pipe. */

@@ -103,8 +103,9 @@ async function tailAction(config: Config, options: TailOptions): Promise<void> {
     onGap: warnGap,
     onDamage: warnDamage,
   })
-  const commit = options.cursor === undefined ? undefined : committer(cursors, options.cursor)
-  const print = new Printer(new Output(process.stdout), options, stop, commit)
+  const output = new Output(process.stdout)
+  const commit = options.cursor === undefined ? undefined : committer(cursors, options.cursor, output)
+  const print = new Printer(output, options, stop, commit)
   await print.all(records)
   if (saved !== undefined && !print.hasRead) await refuseLostCursor(directory, options.cursor!, saved)
 }
@@ -124,13 +125,21 @@ function warnGap({ from, to }: { from: number; to: number }): void {
   process.stderr.write(`sluicegate: ${records} are not in the log any more\n`)
 }
 
-/** Moves the cursor, at most once a second unless it has to be now: each move costs a sync. */
-function committer(cursors: Cursors, name: string): (offset: number, now: boolean) => Promise<void> {
+/**
+ * Moves the cursor, at most once a second unless it has to be now: each move costs a sync. The lines first: the cursor
+ * survives a power loss, and what lies before it is never printed again.
+ */
+function committer(
+  cursors: Cursors,
+  name: string,
+  output: Output,
+): (offset: number, now: boolean) => Promise<void> {
   let doneMs = systemClock.monoMs()
   let at = -1
   return async (offset, now) => {
     const dueMs = doneMs + 1000
     if (offset === at || (!now && systemClock.monoMs() < dueMs)) return
+    await output.sync()
     await cursors.set(name, offset)
     at = offset
     doneMs = systemClock.monoMs()

@@ -9,6 +9,8 @@ const root = fileURLToPath(new URL('../../../', import.meta.url))
 export interface Program {
   /** Starts the command line with these arguments. */
   start(...args: string[]): Running
+  /** The same behind another command, such as a shell that sets limits. */
+  startWithin(command: readonly [string, ...string[]], ...args: string[]): Running
   remove(): void
 }
 
@@ -22,8 +24,11 @@ export function compileProgram(): Program {
   const tsc = join(root, 'node_modules/typescript/bin/tsc')
   const flags = ['-p', join(root, 'tsconfig.build.json'), '--noCheck', '--declaration', 'false']
   execFileSync(process.execPath, [tsc, ...flags, '--outDir', join(directory, 'dist')], { stdio: 'inherit' })
+  const cli = join(directory, 'dist/cli.js')
   return {
-    start: (...args) => new Running(spawn(process.execPath, [join(directory, 'dist/cli.js'), ...args])),
+    start: (...args) => new Running(spawn(process.execPath, [cli, ...args])),
+    startWithin: ([command, ...before], ...args) =>
+      new Running(spawn(command, [...before, process.execPath, cli, ...args])),
     remove: () => rmSync(directory, { recursive: true }),
   }
 }

@@ -36,5 +36,12 @@ function caught(stream: NodeJS.WriteStream): { text: () => string; restore: () =
     return true
   }
   const spy = vi.spyOn(stream, 'write').mockImplementation(write as typeof stream.write)
-  return { text: () => Buffer.concat(pieces).toString(), restore: () => spy.mockRestore() }
+  // Or output that goes into a file would be written past the stream.
+  const { fd } = stream as { readonly fd?: number }
+  Object.assign(stream, { fd: undefined })
+  const restore = (): void => {
+    Object.assign(stream, { fd })
+    spy.mockRestore()
+  }
+  return { text: () => Buffer.concat(pieces).toString(), restore }
 }
