@@ -242,6 +242,18 @@ describe('P7: retention at the limit', () => {
     await log.close()
   })
 
+  it('a segment that somebody removed by hand is gone, and the log goes on', async () => {
+    const disk = new MemoryDisk()
+    const log = await open(disk, { ...limits, whenFull: 'drop-oldest' })
+    await putEach(log, 0, 8, 900)
+    const [oldest] = (await disk.readdir(`${WRITER}/log`)).filter((name) => name.endsWith('.log')).toSorted()
+    await disk.unlink(`${WRITER}/log/${oldest}`)
+    await putEach(log, 8, 60, 900)
+    expect(log.status()).toMatchObject({ state: 'writable', durableOffset: 60 })
+    expect(await read(disk, 60)).toEqual(count(log.status().firstOffset, 60))
+    await log.close()
+  })
+
   it('makes room on a full disk as well, where segments may go', async () => {
     const disk = new MemoryDisk({ limitBytes: 30_000 })
     const log = await open(disk, { whenFull: 'drop-oldest' })

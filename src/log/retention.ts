@@ -74,7 +74,10 @@ export class Retention {
   private async remove(segments: KeptSegment[]): Promise<number> {
     const { disk, directory } = this.options
     const oldest = segments[0]!
-    await disk.unlink(join(directory, oldest.name))
+    await disk.unlink(join(directory, oldest.name)).catch((error: NodeJS.ErrnoException) => {
+      // Somebody who needed space was here before. To fail over it would fail for ever.
+      if (error.code !== 'ENOENT') throw error
+    })
     segments.shift()
     await disk.syncDirectory(directory)
     return oldest.bytes
