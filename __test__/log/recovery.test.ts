@@ -14,7 +14,7 @@ import {
   truncate,
 } from './support/files.js'
 import { MemoryDisk } from './support/memory-disk.js'
-import { LOG, open, read, WRITER } from './support/run.js'
+import { LOG, open, put, read, record, WRITER } from './support/run.js'
 
 const NO_DAMAGE = { tornBytes: 0, quarantinedBatches: 0, quarantinedBytes: 0 }
 
@@ -214,6 +214,31 @@ describe('P9: what a killed process leaves', () => {
     const after = await open(disk.crash())
     expect(await read(disk.crash(), after.durableOffset)).toEqual(shown)
     for (const one of [log, again, after]) await one.close()
+  })
+
+  it('P1: a segment whose name no sync has made durable is not gone on in', async () => {
+    const disk = new MemoryDisk()
+    const log = await open(disk)
+    await putEach(log, 0, 3, 1000)
+    // Renamed, then the sync of the directory fails, and the process ends before it can try another one.
+    let renamed = false
+    disk.onCall = (call) => {
+      if (!renamed) {
+        renamed = call.op === 'rename'
+        return undefined
+      }
+      return call.op === 'syncDirectory' ? { error: 'EIO' } : 'never'
+    }
+    void put(log, record(900, 1500))?.catch(() => {})
+    await expect.poll(() => segmentPaths(disk).length).toBe(2)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    disk.onCall = undefined
+    const again = await open(disk)
+    await putEach(again, 3, 6)
+    const after = await open(disk.crash())
+    expect(await read(disk.crash(), after.durableOffset)).toEqual(count(0, 6))
+    expect(segmentPaths(disk)).toHaveLength(2)
+    for (const one of [again, after]) await one.close()
   })
 
   it('a file of no length, or shorter than a header, is passed over', async () => {

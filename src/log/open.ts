@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { Clock } from '../clock.js'
 import { prepareDirectory } from './directories.js'
+import { SEGMENT_HEADER_BYTES } from './format.js'
 import { Identity } from './identity.js'
 import { SegmentLog, type Say } from './log.js'
 import { recover, type Recovered } from './recovery.js'
@@ -92,7 +93,8 @@ async function segmentSet(
   const last = segments.at(-1)
   const sameWriter = writerId !== undefined && Buffer.from(writerId).equals(identity.writerId)
   if (last?.header !== undefined && end !== undefined && sameWriter && nextOffset === recovered.nextOffset) {
-    await set.resume(last.name, last.header, end)
+    if (end === SEGMENT_HEADER_BYTES) set.replaceEmpty(last.header)
+    else await set.resume(last.name, last.header, end)
   }
   return set
 }

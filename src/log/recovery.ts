@@ -40,7 +40,7 @@ export async function recover(directory: string, quarantine: string, disk: Disk)
   const last = segments.at(-1)
   const epoch = Math.max(0, ...segments.map((segment) => segment.header?.epoch ?? segment.epoch))
   if (last === undefined) {
-    await settleDirectory(directory, disk)
+    await removeSpare(directory, disk)
     const damage = { tornBytes: 0, quarantinedBatches: 0, quarantinedBytes: 0 }
     return { segments, nextOffset: 0, epoch, writerId: undefined, end: undefined, previousEnd: 0, damage }
   }
@@ -49,11 +49,9 @@ export async function recover(directory: string, quarantine: string, disk: Disk)
   return { segments, writerId, ...found, epoch: Math.max(epoch, found.epoch) }
 }
 
-/** A process that ended between a rename and its sync left an entry that the next power loss would take. */
-async function settleDirectory(directory: string, disk: Disk): Promise<void> {
+async function removeSpare(directory: string, disk: Disk): Promise<void> {
   const names = await disk.readdir(directory)
   if (names.includes(SPARE)) await disk.unlink(join(directory, SPARE))
-  await disk.syncDirectory(directory)
 }
 
 async function recoverLast(
@@ -67,7 +65,7 @@ async function recoverLast(
     const walk = await walkFrames(file, last)
     const { nextOffset, epoch, end, endOfData, tornBytes } = walk
     const damage = { tornBytes, quarantinedBatches: walk.gaps, quarantinedBytes: walk.gapBytes }
-    await settleDirectory(directory, disk)
+    await removeSpare(directory, disk)
     const copy = join(quarantine, `${basename(last.path)}.${end}.torn`)
     const isCut = endOfData === end || (await cut(file, end, endOfData, copy, disk))
     await writeAgain(file, walk)

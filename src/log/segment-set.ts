@@ -28,7 +28,7 @@ export class SegmentSet {
   private spareBytes = 0
   /** What the current segment's header names as the end of the one before. */
   private currentPreviousEnd = 0
-  /** Given up before its first record: goes once the next one stands. */
+  /** Given up before its first record, or found without any: goes once the next one stands. */
   private empty: KeptSegment | undefined
   private readonly stepBytes: number
 
@@ -51,6 +51,15 @@ export class SegmentSet {
     const { directory, disk } = this.options
     this.current = await SegmentWriter.reopen(join(directory, name), name, header.firstOffset, end, disk)
     this.currentPreviousEnd = header.previousEnd
+  }
+
+  /**
+   * Instead of going on in a newest segment that holds nothing: the process that made it may have ended before its
+   * name was durable, and where that sync failed, no later one would make it so. A rename of its own does.
+   */
+  replaceEmpty({ previousEnd }: SegmentHeader): void {
+    this.empty = this.kept.at(-1)
+    this.previousEnd = previousEnd
   }
 
   get firstOffset(): number {
