@@ -38,7 +38,13 @@ async function runServer(config: Config, logger: Logger): Promise<void> {
   exitOnFatal(logger)
   const stopping = firstSignal(logger)
   const gate = await startGate(config, { logger })
-  announce(config, gate)
+  try {
+    announce(config, gate)
+  } catch (error) {
+    // Whoever waits for the file would wait for ever, and the listeners alone would keep the process.
+    await gate.stop()
+    throw error
+  }
   logger.info(`stopping on ${await stopping}`)
   await gate.stop()
   if (config.readyFile !== undefined) rmSync(config.readyFile, { force: true })
