@@ -61,12 +61,14 @@ export class Rejects {
   prepare(batch: DecodedBatch, request: RejectedRequest, context: RequestContext): PreparedRejects {
     const records: Uint8Array[] = []
     const payload = batch.payload()
-    const ipJson = this.addressOf(request, context)
+    let ipJson: string | undefined
     for (let index = batch.firstRejected; index < batch.rows; index++) {
       if (batch.row(index, Row.outcome) !== Outcome.rejected) continue
       const start = batch.row(index, Row.rawStart)
       const length = batch.row(index, Row.rawLength)
       if (!this.allow(length)) continue
+      // Only now: it reads the whole form, which a flood beyond the rate must not cost.
+      ipJson ??= this.addressOf(request, context)
       const raw = payload.subarray(start, start + length)
       const id = batch.row(index, Row.tokenId)
       const token = id === TOKEN_NONE ? undefined : this.tokens.name(id)

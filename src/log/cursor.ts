@@ -6,7 +6,9 @@ import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { type Clock, systemClock } from '../clock.js'
 import { SluicegateError, UsageError } from '../errors.js'
+import { unlessMissing } from './disk-errors.js'
 import { nodeDisk } from './node-disk.js'
+import { replaceFile } from './replace-file.js'
 import type { Disk } from './types.js'
 
 export interface Cursor {
@@ -91,13 +93,11 @@ export class Cursors {
     const random = randomBytes(8).toString('hex')
     const temporary = `${this.path(name)}.tmp-${updatedMs}-${random}`
     try {
-      await this.writeDurably(temporary, Buffer.from(`${text}\n`))
-      await this.disk.rename(temporary, this.path(name))
+      await replaceFile(this.disk, this.path(name), temporary, `${text}\n`)
     } catch (error) {
       await this.disk.unlink(temporary).catch(() => undefined)
       throw error
     }
-    await this.disk.syncDirectory(this.directory)
   }
 
   /** Once per instance and not only when it is missing: who made it may have crashed before the sync. */
@@ -106,16 +106,6 @@ export class Cursors {
     await this.disk.mkdir(this.directory)
     await this.disk.syncDirectory(this.writerDirectory)
     this.directoryDurable = true
-  }
-
-  private async writeDurably(path: string, bytes: Uint8Array): Promise<void> {
-    const file = await this.disk.open(path, 'wx+')
-    try {
-      await file.write(bytes, 0)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
   }
 
   /** Removes what crashed processes left; the young ones may be another process's, just being written. */
@@ -183,13 +173,4 @@ function parseObject(text: string): Record<string, unknown> | undefined {
 
 function isCount(value: unknown): value is number {
   return Number.isSafeInteger(value) && (value as number) >= 0
-}
-
-async function unlessMissing<T>(result: Promise<T>): Promise<T | undefined> {
-  try {
-    return await result
-  } catch (error) {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  }
 }

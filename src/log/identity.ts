@@ -5,6 +5,7 @@
 import { randomBytes } from 'node:crypto'
 import { join } from 'node:path'
 import { WRITER_ID_BYTES } from './format.js'
+import { replaceFile } from './replace-file.js'
 import type { Disk } from './types.js'
 
 const FILE = 'writer.json'
@@ -38,15 +39,8 @@ export class Identity {
     const { disk, directory } = this
     const temporary = join(directory, `${FILE}.tmp`)
     await disk.unlink(temporary).catch(() => {})
-    const file = await disk.open(temporary, 'wx+')
-    try {
-      await file.write(Buffer.from(`${JSON.stringify({ v: 1, writer_id: hexOf(this.writerId) })}\n`), 0)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await disk.rename(temporary, join(directory, FILE))
-    await disk.syncDirectory(directory)
+    const text = `${JSON.stringify({ v: 1, writer_id: hexOf(this.writerId) })}\n`
+    await replaceFile(disk, join(directory, FILE), temporary, text)
   }
 }
 

@@ -9,7 +9,7 @@ import { LogUnavailable } from '../errors.js'
 import { Batch } from './batch.js'
 import { stampFrame } from './format.js'
 import { hexOf, type Identity } from './identity.js'
-import { isNoSpace } from './no-space.js'
+import { isNoSpace } from './disk-errors.js'
 import { type SegmentSet } from './segment-set.js'
 import type { CommittedBatch, Damage, Log, LogState, LogStatus, OpenBatch } from './types.js'
 
@@ -219,13 +219,7 @@ export class SegmentLog implements Log {
       const writtenMs = options.clock.nowMs()
       const segment = await segments.segmentFor(frame.length, writtenMs)
       const { writerId } = identity
-      stampFrame(frame, {
-        records,
-        firstOffset,
-        writtenMs: options.clock.nowMs(),
-        epoch: segments.epoch,
-        writerId,
-      })
+      stampFrame(frame, { records, firstOffset, writtenMs, epoch: segments.epoch, writerId })
       await segment.append(frame)
     } catch (error) {
       batch.fail(this.lost(error))

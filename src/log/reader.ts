@@ -4,6 +4,7 @@
  */
 import { setTimeout as sleep } from 'node:timers/promises'
 import { RECORD_HEADER_BYTES } from '../record.js'
+import { unlessMissing } from './disk-errors.js'
 import { type DurableSource, ownersOffset } from './durable.js'
 import { FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, viewOf } from './format.js'
 import { type Frame, FrameReader } from './frames.js'
@@ -181,10 +182,7 @@ class LogReader {
   private async openSegment(segment: SegmentFile): Promise<OpenSegment | undefined> {
     if (this.opened?.segment.name === segment.name) return this.opened
     await this.close()
-    const file = await this.disk.open(segment.path, 'r').catch((error: unknown) => {
-      if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-      throw error
-    })
+    const file = await unlessMissing(this.disk.open(segment.path, 'r'))
     if (file === undefined) return undefined
     if (segment.header === undefined)
       this.options.onDamage?.({ path: segment.path, position: 0, bytes: SEGMENT_HEADER_BYTES })

@@ -5,11 +5,11 @@
 import { basename, dirname, join } from 'node:path'
 import { SEGMENT_HEADER_BYTES } from './format.js'
 import { FrameReader } from './frames.js'
-import { isNoSpace } from './no-space.js'
+import { isNoSpace } from './disk-errors.js'
 import { listSegments, type SegmentFile } from './segments.js'
 import type { Damage, Disk, DiskFile } from './types.js'
 
-/** Written by no released version: a segment that was being made ready when the process ended. */
+/** The next segment, being made ready: it never holds records, and what a last run left of it goes. */
 export const SPARE = 'spare'
 const COPY_BYTES = 1024 * 1024
 

@@ -6,7 +6,7 @@ import { join } from 'node:path'
 import { SluicegateError } from '../errors.js'
 import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './format.js'
 import type { Identity } from './identity.js'
-import { isNoSpace } from './no-space.js'
+import { isNoSpace } from './disk-errors.js'
 import { type KeptSegment, Retention } from './retention.js'
 import { createSpare, SegmentWriter, ZERO_STEP_BYTES } from './segment.js'
 import type { Disk } from './types.js'
@@ -49,7 +49,7 @@ export class SegmentSet {
   /** Goes on behind the last whole frame of the newest segment. */
   async resume(name: string, header: SegmentHeader, end: number): Promise<void> {
     const { directory, disk } = this.options
-    this.current = await SegmentWriter.reopen(join(directory, name), name, header.firstOffset, end, disk)
+    this.current = await SegmentWriter.reopen(join(directory, name), name, end, disk)
     this.currentPreviousEnd = header.previousEnd
   }
 
@@ -134,7 +134,6 @@ export class SegmentSet {
   }
 
   private async roll(full: SegmentWriter, nowMs: number): Promise<SegmentWriter> {
-    await this.ensureSpare()
     const next = await this.startSegment(nowMs)
     await full.finish()
     return next

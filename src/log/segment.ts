@@ -1,7 +1,7 @@
 /** The segment being written: one file, appended to, with zeroes written ahead so that a sync has no sizes to record. */
 import { join } from 'node:path'
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentName } from './format.js'
-import { isNoSpace } from './no-space.js'
+import { isNoSpace } from './disk-errors.js'
 import { SPARE } from './recovery.js'
 import type { Disk, DiskFile } from './types.js'
 
@@ -15,7 +15,6 @@ export class SegmentWriter {
 
   private constructor(
     readonly name: string,
-    readonly firstOffset: number,
     private readonly file: DiskFile,
     /** Where the next frame goes; what lies before is on stable storage. */
     public position: number,
@@ -24,15 +23,9 @@ export class SegmentWriter {
   ) {}
 
   /** Goes on in a segment that recovery has read. */
-  static async reopen(
-    path: string,
-    name: string,
-    firstOffset: number,
-    end: number,
-    disk: Disk,
-  ): Promise<SegmentWriter> {
+  static async reopen(path: string, name: string, end: number, disk: Disk): Promise<SegmentWriter> {
     const file = await disk.open(path, 'r+')
-    return new SegmentWriter(name, firstOffset, file, end, Math.max(end, await file.size()))
+    return new SegmentWriter(name, file, end, Math.max(end, await file.size()))
   }
 
   /**
@@ -55,7 +48,7 @@ export class SegmentWriter {
       await disk.rename(spare, join(directory, name))
       await disk.syncDirectory(directory)
       const size = await file.size()
-      return new SegmentWriter(name, header.firstOffset, file, SEGMENT_HEADER_BYTES, size)
+      return new SegmentWriter(name, file, SEGMENT_HEADER_BYTES, size)
     } catch (error) {
       await file.close().catch(() => {})
       throw error

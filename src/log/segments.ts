@@ -1,6 +1,7 @@
 /** What a log directory holds: its segments by their headers, without reading their records. */
 import { join } from 'node:path'
 import { SluicegateError } from '../errors.js'
+import { unlessMissing } from './disk-errors.js'
 import {
   decodeSegmentHeader,
   SEGMENT_HEADER_BYTES,
@@ -39,10 +40,7 @@ export async function listSegments(
 
 /** undefined: gone meanwhile, by retention. */
 async function openSegment(path: string, name: SegmentName, disk: Disk): Promise<SegmentFile | undefined> {
-  const file = await disk.open(path, 'r').catch((error: unknown) => {
-    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
-    throw error
-  })
+  const file = await unlessMissing(disk.open(path, 'r'))
   if (file === undefined) return undefined
   try {
     const bytes = Buffer.alloc(SEGMENT_HEADER_BYTES)

@@ -9,6 +9,7 @@
  */
 import { join } from 'node:path'
 import { SluicegateError } from '../errors.js'
+import { replaceFile } from '../log/replace-file.js'
 import type { Disk } from '../log/types.js'
 import { OffsetRanges, type Range } from './ranges.js'
 
@@ -116,15 +117,7 @@ export class Replayed {
     const temporary = join(this.directory, `${NAME}.new`)
     // Left behind by a crash, if it is there.
     await this.disk.unlink(temporary).catch(() => {})
-    const file = await this.disk.open(temporary, 'wx+')
-    try {
-      await file.write(Buffer.from(`${JSON.stringify(content)}\n`), 0)
-      await file.sync()
-    } finally {
-      await file.close()
-    }
-    await this.disk.rename(temporary, join(this.directory, NAME))
-    await this.disk.syncDirectory(this.directory)
+    await replaceFile(this.disk, join(this.directory, NAME), temporary, `${JSON.stringify(content)}\n`)
   }
 }
 
