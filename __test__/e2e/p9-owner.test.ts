@@ -1,10 +1,11 @@
 /** P9 and DESIGN of the lock: one owner a directory, and a dead one is succeeded at once. */
 import { chmodSync, chownSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { exchange } from '../support/http.js'
 import { describeWith } from '../support/require.js'
 import { event, postJson } from './support/events.js'
+import { type Installed, install } from './support/installed.js'
 import { expectQuick, inTime, type Process, spawnServer, startServer, workspace } from './support/server.js'
 import { tail } from './support/tail.js'
 
@@ -67,7 +68,13 @@ function handOver(path: string): void {
 }
 
 describeWith('nobody', 'P9: a data directory that cannot be used', () => {
-  const asNobody = NOBODY === undefined ? {} : { uid: NOBODY }
+  let installed: Installed
+  beforeAll(() => (installed = install()))
+  afterAll(() => installed.remove())
+  const asNobody = () => {
+    const { command, directory: cwd } = installed
+    return NOBODY === undefined ? {} : { uid: NOBODY, command, cwd }
+  }
 
   it('read-only: one clear line, exit code 1', async () => {
     const parent = workspace()
@@ -76,7 +83,7 @@ describeWith('nobody', 'P9: a data directory that cannot be used', () => {
     mkdirSync(dataDir)
     handOver(dataDir)
     chmodSync(dataDir, 0o555)
-    await expectRefusal(spawnServer({ dataDir, ...asNobody }).process, /EACCES.*data/)
+    await expectRefusal(spawnServer({ dataDir, ...asNobody() }).process, /EACCES.*data/)
   })
 
   it('of somebody else: one clear line, exit code 1', async () => {
@@ -88,7 +95,7 @@ describeWith('nobody', 'P9: a data directory that cannot be used', () => {
     const log = join(dataDir, '0/log')
     chmodSync(log, 0o000)
     if (NOBODY !== undefined) chmodSync(join(dataDir, '0'), 0o755)
-    await expectRefusal(spawnServer({ dataDir, ...asNobody }).process, /EACCES|permission/)
+    await expectRefusal(spawnServer({ dataDir, ...asNobody() }).process, /EACCES|permission/)
     chmodSync(log, 0o755)
   })
 
@@ -103,7 +110,7 @@ describeWith('nobody', 'P9: a data directory that cannot be used', () => {
   it('works as an ordinary user in a directory of its own', async () => {
     const dataDir = workspace()
     handOver(dataDir)
-    const server = await startServer({ dataDir, ...asNobody })
+    const server = await startServer({ dataDir, ...asNobody() })
     expect(await send(server.ingest, 'a')).toBe(200)
     expect(await server.stop()).toEqual({ code: 0, signal: null })
     expect(await tail(dataDir)).toHaveLength(1)

@@ -4,10 +4,7 @@
  */
 import { spawnSync } from 'node:child_process'
 import { appendFileSync, readdirSync } from 'node:fs'
-import { fileURLToPath } from 'node:url'
 import { describe, it } from 'vitest'
-
-const OPEN_SELF = fileURLToPath(new URL('../../scripts/setup/rust.mjs', import.meta.url))
 
 /** Each part: undefined when it is here, else why not. */
 const PARTS = {
@@ -26,11 +23,11 @@ const PARTS = {
   strace: () => command('strace', '-V'),
   unshare: () =>
     spawnSync('unshare', ['-p', '-f', 'true']).status === 0 ? undefined : 'unshare -p is not allowed',
-  // Root is not bound by permissions; `nobody` is, but must be able to read the program.
+  // Root is not bound by permissions; `nobody` is, but must be able to run Node.
   nobody: () =>
-    process.getuid?.() !== 0 || spawnSync(process.execPath, [OPEN_SELF], { uid: 65_534 }).status === 0
+    process.getuid?.() !== 0 || spawnSync(process.execPath, ['-v'], { cwd: '/', uid: 65_534 }).status === 0
       ? undefined
-      : 'this directory cannot be read by an ordinary user',
+      : 'an ordinary user cannot run this Node',
   mounts: () =>
     spawnSync('unshare', ['-m', 'mount', '-t', 'tmpfs', 'none', '/mnt']).status === 0
       ? undefined
