@@ -47,7 +47,7 @@ function create(more: Partial<Memory> = {}, options: object = {}): Memory & Nati
 function prepare({ table, input }: Memory, room: number): void {
   const header = new Int32Array(table.buffer, table.byteOffset, HEADER_INTS)
   new Float64Array(table.buffer, table.byteOffset, 1)[0] = 1_795_500_000_000
-  Buffer.from(input.buffer, input.byteOffset).write('req7nullnullnull')
+  Buffer.from(input.buffer, input.byteOffset).write('nullnullnullreq7')
   const lengths = { requestIdLength: 4, ipJsonLength: 4, uaJsonLength: 4, projectIdJsonLength: 4 } as const
   for (const [name, value] of Object.entries(lengths)) header[Header[name as keyof typeof lengths]] = value
   header[Header.content] = 2

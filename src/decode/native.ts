@@ -2,7 +2,7 @@
  * The native decoder behind the seam: memory that was pinned once, one call a request, numbers back. A request that the
  * native module panics on, or that does not fit the pinned memory, is decoded by the reference decoder (promise P3).
  */
-import { KINDS } from '../record.js'
+import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from '../record.js'
 import { packageVersion } from '../version.js'
 import {
   type DecodedBatch,
@@ -19,13 +19,14 @@ import {
   Status,
   type TokenTable,
 } from './decoder.js'
-import { RECORD_HEADER_BYTES } from '../record.js'
 import { createReferenceDecoder } from './reference/decoder.js'
 import { TableView } from './table.js'
 
-/** Query, request id and the context's JSON texts, back to back. Heads of requests are at most 80 KiB. */
+/** The context's JSON texts, request id and query, back to back. Heads of requests are at most 80 KiB. */
 const INPUT_BYTES = 256 * 1024
 const LATIN1_SHORT_MAX = 40
+/** Of a UTF-16 code unit. */
+const UTF8_BYTES_MAX = 3
 /** Beyond the payload the native decoder may write whole words. */
 const SCRATCH_BYTES_MORE = 64
 
@@ -137,10 +138,10 @@ export class NativeDecoder implements Decoder {
   private readonly hot: NativeHandle['decode']
   private reference: Decoder | undefined
 
-  // What stands in the input behind the request id, and where: connections repeat it.
+  // What stands in the input's front, and where it ends: the requests of a connection share it.
   private lastContext: RequestContext | undefined
-  private tailStart = 0
-  private tailEnd = 0
+  private contextEnd = 0
+  private lastEndpoint: Endpoint = KINDS[0]
 
   constructor(
     private readonly options: DecoderOptions,
@@ -167,69 +168,65 @@ export class NativeDecoder implements Decoder {
   }
 
   decode(request: DecodeRequest, context: RequestContext, room: Room): DecodedBatch {
-    const { body } = request
-    if (!this.fits(request, context)) return this.byReference(request, context, room)
+    if (!this.writeInput(request, context)) return this.byReference(request, context, room)
     const { table, view } = this
     this.receivedMs[0] = context.receivedMs
-    table[Header.endpoint] = KINDS.indexOf(request.endpoint)
     table[Header.content] = request.content
     table[Header.switches] = context.replayed ? 1 : 0
     table[Header.roomPosition] = room.position
     table[Header.roomEnd] = room.end
-    this.writeInput(request.query, context)
-    view.body = body
+    view.body = request.body
     view.room = room
-    if (this.hot(body, room.bytes) !== Status.panicked) return view
+    if (this.hot(request.body, room.bytes) !== Status.panicked) return view
     this.panics++
     return this.byReference(request, context, room)
   }
 
-  private fits({ body, query }: DecodeRequest, context: RequestContext): boolean {
-    const { peer, requestId, projectId, authToken } = context
-    const tail = peer.ipJson.length + peer.uaJson.length + (projectId?.length ?? 4) * 2 + authToken.length
-    const bytes = query.length + requestId.length + 3 * tail + 16
+  /** Request id and query are new each time, the rest is written only when it changes. false: it does not fit. */
+  private writeInput({ endpoint, body, query }: DecodeRequest, context: RequestContext): boolean {
+    const { table, input } = this
+    if (!this.isLast(context) && !this.writeContext(context)) return false
+    const { requestId } = context
     const { payloadBytesMax } = this.options
-    return bytes <= INPUT_BYTES && body.length <= payloadBytesMax && query.length <= payloadBytesMax
-  }
-
-  /** Query and request id are new each time, what follows is written only when it changes or moves. */
-  private writeInput(query: string, context: RequestContext): void {
-    const { table, input, lastContext } = this
-    const start = query.length + context.requestId.length
+    const queryStart = this.contextEnd + requestId.length
+    if (body.length > payloadBytesMax || query.length > payloadBytesMax) return false
+    if (queryStart + query.length > INPUT_BYTES) return false
+    table[Header.requestIdLength] = requestId.length
     table[Header.queryLength] = query.length
-    table[Header.requestIdLength] = context.requestId.length
-    const same =
-      lastContext !== undefined &&
-      lastContext.peer === context.peer &&
-      lastContext.projectId === context.projectId &&
-      lastContext.authToken === context.authToken
-    // The tail first: a longer query would be written over where it stood.
-    if (!same) this.writeTail(start, context)
-    else if (start !== this.tailStart) this.moveTail(start)
-    writeLatin1(input, query, 0)
-    writeLatin1(input, context.requestId, query.length)
+    writeLatin1(input, requestId, this.contextEnd)
+    writeLatin1(input, query, queryStart)
+    if (endpoint !== this.lastEndpoint) this.writeEndpoint(endpoint)
+    return true
   }
 
-  private writeTail(start: number, context: RequestContext): void {
+  private isLast({ peer, projectId, authToken }: RequestContext): boolean {
+    const last = this.lastContext
+    return last?.peer === peer && last.projectId === projectId && last.authToken === authToken
+  }
+
+  private writeContext(context: RequestContext): boolean {
     const { table, input } = this
     const { peer, projectId, authToken } = context
-    const ip = input.utf8Write(peer.ipJson, start)
-    const ua = input.utf8Write(peer.uaJson, start + ip)
-    const project = input.utf8Write(projectId === null ? 'null' : JSON.stringify(projectId), start + ip + ua)
-    const auth = authToken === '' ? 0 : input.utf8Write(authToken, start + ip + ua + project)
-    table[Header.ipJsonLength] = ip
-    table[Header.uaJsonLength] = ua
-    table[Header.projectIdJsonLength] = project
-    table[Header.authTokenLength] = auth
-    this.tailStart = start
-    this.tailEnd = start + ip + ua + project + auth
+    const { ipJson, uaJson } = peer
+    const project = projectId === null ? 'null' : JSON.stringify(projectId)
+    const charactersMax = INPUT_BYTES / UTF8_BYTES_MAX
+    if (ipJson.length + uaJson.length + project.length + authToken.length > charactersMax) return false
+    let end = 0
+    const put = (field: number, text: string): void => {
+      end += table[field] = input.utf8Write(text, end)
+    }
+    put(Header.ipJsonLength, ipJson)
+    put(Header.uaJsonLength, uaJson)
+    put(Header.projectIdJsonLength, project)
+    put(Header.authTokenLength, authToken)
+    this.contextEnd = end
     this.lastContext = context
+    return true
   }
 
-  private moveTail(start: number): void {
-    this.input.copyWithin(start, this.tailStart, this.tailEnd)
-    this.tailEnd += start - this.tailStart
-    this.tailStart = start
+  private writeEndpoint(endpoint: Endpoint): void {
+    this.table[Header.endpoint] = KINDS.indexOf(endpoint)
+    this.lastEndpoint = endpoint
   }
 
   private byReference(request: DecodeRequest, context: RequestContext, room: Room): DecodedBatch {

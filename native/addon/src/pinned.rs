@@ -58,12 +58,14 @@ impl Pinned {
     /// The array still has the memory that it was pinned with.
     #[inline]
     pub fn is_in_place(&self) -> bool {
-        let mut array = null_mut();
-        // SAFETY: the reference is strong and deleted only in `drop`; the pointer is to a local.
-        let status = unsafe { sys::napi_get_reference_value(self.env, self.reference, &raw mut array) };
-        // An array whose memory was taken away has length 0.
-        status == sys::Status::napi_ok
-            && bytes_of(self.env, array).is_ok_and(|span| span == (self.start, self.length))
+        let (mut array, mut length) = (null_mut(), 0);
+        // SAFETY: the reference is strong and deleted only in `drop`; pointers are to locals, or null for what is not wanted.
+        let status = unsafe {
+            sys::napi_get_reference_value(self.env, self.reference, &raw mut array);
+            sys::napi_get_buffer_info(self.env, array, null_mut(), &raw mut length)
+        };
+        // An array whose memory was taken away has length 0, and one that has its length has the memory it was made with.
+        status == sys::Status::napi_ok && length == self.length
     }
 }
 

@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::batch::{HEADER_INTS, ROW_INTS, Table, header, row, status};
 use crate::body::{self, Source};
 use crate::intern::Interner;
-use crate::json::{BitStack, Found};
+use crate::json::{Found, Workspace};
 use crate::options::Options;
 use crate::records::{Failure, Memory, Records, Totals, start_row};
 use crate::request::{Envelope, Request};
@@ -17,7 +17,7 @@ pub const SCRATCH_BYTES_MORE: usize = 64;
 pub struct Call<'c> {
     /// Header and rows.
     pub table: &'c mut [i32],
-    /// Query, request id and the context's texts, back to back.
+    /// The context's texts, request id and query, back to back.
     pub input: &'c [u8],
     /// Where a payload is decoded to; longer than body and query by [`SCRATCH_BYTES_MORE`].
     pub scratch: &'c mut [u8],
@@ -33,7 +33,7 @@ pub struct Decoder {
     /// Tokens and their ids.
     pub tokens: Interner,
     memory: Memory,
-    stack: BitStack,
+    work: Workspace,
 }
 
 impl Decoder {
@@ -44,7 +44,7 @@ impl Decoder {
         for token in options.tokens_allowed.iter().flatten() {
             tokens.allow(token);
         }
-        Self { options, tokens, memory: Memory::default(), stack: BitStack::default() }
+        Self { options, tokens, memory: Memory::default(), work: Workspace::default() }
     }
 
     /// Integers that the table must have.
@@ -109,7 +109,7 @@ impl Decoder {
         };
         let result = match payload.problem {
             Some((problem, offset)) => Err(Failure::new(problem, offset)),
-            None => records.read(payload.shape, &mut self.stack),
+            None => records.read(payload.shape, &mut self.work),
         };
         let totals = records.totals;
         match result {

@@ -142,18 +142,24 @@ impl Interner {
     }
 }
 
-/// A keyed hash: eight bytes at a time are folded into a 128-bit product.
+/// A keyed hash: sixteen bytes at a time are folded into a 128-bit product. (After wyhash.)
 fn hash(token: &[u8], seed: u64) -> u64 {
     const FOLD: u64 = 0x9E37_79B9_7F4A_7C15;
     let mut state = seed ^ (token.len() as u64).wrapping_mul(FOLD);
-    let mut chunks = token.chunks_exact(8);
+    let mut chunks = token.chunks_exact(16);
     for chunk in &mut chunks {
-        let word = u64::from_le_bytes(chunk.try_into().expect("eight bytes"));
-        state = fold(state ^ word, seed | FOLD);
+        state = fold_bytes(state, seed, chunk.try_into().expect("sixteen bytes"));
     }
-    let mut last = [0; 8];
-    last[..chunks.remainder().len()].copy_from_slice(chunks.remainder());
-    fold(state ^ u64::from_le_bytes(last), seed | FOLD)
+    let rest = chunks.remainder();
+    let mut last = [0; 16];
+    last[..rest.len()].copy_from_slice(rest);
+    fold(fold_bytes(state, seed, &last), seed | FOLD)
+}
+
+fn fold_bytes(state: u64, seed: u64, bytes: &[u8; 16]) -> u64 {
+    const OTHER: u64 = 0xE703_7ED1_A0B4_28DB;
+    let whole = u128::from_le_bytes(*bytes);
+    fold(whole as u64 ^ state, (whole >> 64) as u64 ^ seed ^ OTHER)
 }
 
 fn fold(left: u64, right: u64) -> u64 {

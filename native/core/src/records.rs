@@ -4,7 +4,7 @@ use crate::batch::{ROW_INTS, Table, outcome, row};
 use crate::body::Shape;
 use crate::intern::{TOKEN_BYTES_MAX, TOKEN_NONE, TOKEN_SHARED};
 use crate::json::value::Value;
-use crate::json::{BitStack, Found, Notes, Scanner, SyntaxError, slot};
+use crate::json::{Found, Scanner, SyntaxError, Workspace, slot};
 use crate::problem::Problem;
 use crate::record::envelope::Accepted;
 use crate::record::item::{Arena, Item, Text};
@@ -111,22 +111,22 @@ pub struct Records<'a, 't> {
 
 impl Records<'_, '_> {
     /// Reads the whole payload.
-    pub fn read(&mut self, shape: Shape, stack: &mut BitStack) -> Result<(), Failure> {
+    pub fn read(&mut self, shape: Shape, work: &mut Workspace) -> Result<(), Failure> {
         let (start, end) = trim(self.payload);
         if start == end {
             return Err(Failure::new(Problem::DataMissing, -1));
         }
         match shape {
-            Shape::Lines => self.lines(start, end, stack),
-            Shape::Json => self.json(start, end, stack)?,
-            Shape::JsonOrLines => match self.json(start, end, stack) {
+            Shape::Lines => self.lines(start, end, work),
+            Shape::Json => self.json(start, end, work)?,
+            Shape::JsonOrLines => match self.json(start, end, work) {
                 Err(failure) if failure.problem == Problem::JsonInvalid => {
-                    if !self.is_lines(start, end, stack) {
+                    if !self.is_lines(start, end, work) {
                         return Err(failure);
                     }
                     self.totals = Totals::default();
                     self.memory.pending.clear();
-                    self.lines(start, end, stack);
+                    self.lines(start, end, work);
                 }
                 other => other?,
             },
@@ -149,16 +149,16 @@ impl Records<'_, '_> {
         Err(Failure { record_count: count, ..Failure::new(problem, -1) })
     }
 
-    fn scanner<'s>(&self, end: usize, stack: &'s mut BitStack) -> Scanner<'s>
+    fn scanner<'s>(&self, end: usize, work: &'s mut Workspace) -> Scanner<'s>
     where
         Self: 's,
     {
-        Scanner::new(&self.payload[..end], !self.request.strict, stack)
+        Scanner::new(&self.payload[..end], !self.request.strict, work)
     }
 
     /// One JSON value from `start` to `end`.
-    fn json(&mut self, start: usize, end: usize, stack: &mut BitStack) -> Result<(), Failure> {
-        let mut scanner = Scanner::new(&self.payload[..end], !self.request.strict, stack);
+    fn json(&mut self, start: usize, end: usize, work: &mut Workspace) -> Result<(), Failure> {
+        let mut scanner = Scanner::new(&self.payload[..end], !self.request.strict, work);
         let is_record = self.payload[start] == b'{';
         let is_list = self.payload[start] == b'[';
         let behind = if is_record {
@@ -207,20 +207,20 @@ impl Records<'_, '_> {
     fn record(&mut self, scanner: &mut Scanner, at: usize) -> Result<usize, SyntaxError> {
         let end = scanner.record(at, self.request.envelope.endpoint, &mut self.found)?;
         if let Some(index) = self.next_index() {
-            self.take(index, &scanner.notes);
+            self.take(index, scanner);
         }
         Ok(end)
     }
 
     /// Every line that is not blank.
-    fn lines(&mut self, start: usize, end: usize, stack: &mut BitStack) {
+    fn lines(&mut self, start: usize, end: usize, work: &mut Workspace) {
         let mut next = start;
         while let Some((from, to)) = next_line(self.payload, &mut next, end) {
             if self.totals.count >= self.request.options.records_max {
                 self.totals.count += 1;
                 continue;
             }
-            let mut scanner = Scanner::new(&self.payload[..to], !self.request.strict, stack);
+            let mut scanner = Scanner::new(&self.payload[..to], !self.request.strict, work);
             if let Err(SyntaxError { offset }) = self.line(&mut scanner, from, to) {
                 let text = Value { start: from as u32, end: to as u32, ..Value::ABSENT };
                 self.reject_text(text, Fault::new(Problem::JsonInvalid, offset));
@@ -238,16 +238,16 @@ impl Records<'_, '_> {
         let end = scanner.record(from, self.request.envelope.endpoint, &mut self.found)?;
         check_end(scanner, end, to)?;
         if let Some(index) = self.next_index() {
-            self.take(index, &scanner.notes);
+            self.take(index, scanner);
         }
         Ok(())
     }
 
     /// The first line alone is one complete value, and there is a second.
-    fn is_lines(&self, start: usize, end: usize, stack: &mut BitStack) -> bool {
+    fn is_lines(&self, start: usize, end: usize, work: &mut Workspace) -> bool {
         let mut next = start;
         let Some((from, to)) = next_line(self.payload, &mut next, end) else { return false };
-        let is_first_valid = check_line(&mut self.scanner(to, stack), from, to).is_ok();
+        let is_first_valid = check_line(&mut self.scanner(to, work), from, to).is_ok();
         is_first_valid && next_line(self.payload, &mut next, end).is_some()
     }
 
@@ -261,10 +261,12 @@ impl Records<'_, '_> {
     }
 
     /// Judges the record in `found` and writes it or says why not.
-    fn take(&mut self, index: usize, notes: &Notes) {
+    fn take(&mut self, index: usize, scanner: &Scanner) {
+        let notes = &scanner.notes;
         let is_utf8 = self.memory.arena.settle(self.payload, &mut self.found, notes);
         let Memory { arena, spill, pending } = &mut *self.memory;
-        let item = Item { payload: self.payload, found: &self.found, notes, is_utf8, arena };
+        let gaps = scanner.gaps();
+        let item = Item { payload: self.payload, found: &self.found, notes, gaps, is_utf8, arena };
         let mut judge = Judge::new(&item, self.request);
         let verdict = judge.judge();
         let token = judge.token;

@@ -32,7 +32,7 @@ pub struct Envelope<'a> {
 }
 
 impl<'a> Envelope<'a> {
-    /// Takes the input apart.
+    /// Takes the input apart. What a connection's requests share comes first: it can stay where it is.
     pub fn read(table: &Table, input: &'a [u8]) -> Self {
         let mut rest = input;
         let mut take = |index: usize| {
@@ -45,12 +45,12 @@ impl<'a> Envelope<'a> {
             content: Content::from_int(table.get(header::CONTENT)),
             replayed: table.get(header::SWITCHES) & 1 != 0,
             received_ms: table.received_ms() as i64,
-            query: take(header::QUERY_LENGTH),
-            request_id: take(header::REQUEST_ID_LENGTH),
             ip_json: take(header::IP_JSON_LENGTH),
             ua_json: take(header::UA_JSON_LENGTH),
             project_id_json: take(header::PROJECT_ID_JSON_LENGTH),
             auth_token: take(header::AUTH_TOKEN_LENGTH),
+            request_id: take(header::REQUEST_ID_LENGTH),
+            query: take(header::QUERY_LENGTH),
         }
     }
 }

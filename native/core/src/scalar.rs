@@ -32,19 +32,88 @@ fn find(text: &[u8], mut at: usize, marks: impl Fn(u64) -> u64) -> usize {
     if found == 0 { text.len() } else { at + found.trailing_zeros() as usize / 8 }
 }
 
-/// The first quote, backslash, control character or byte from 80 (hex) on.
-pub fn find_special(text: &[u8], at: usize) -> usize {
-    find(text, at, |word| equal(word, b'"') | equal(word, b'\\') | control(word) | word & HIGHS)
-}
-
 /// The first quote, backslash or control character.
 pub fn find_stop(text: &[u8], at: usize) -> usize {
     find(text, at, |word| equal(word, b'"') | equal(word, b'\\') | control(word))
 }
 
+/// Index of the first byte at or behind `at` that is no digit, else the text's length.
+#[inline(always)]
+pub fn digits_end(text: &[u8], mut at: usize) -> usize {
+    while let Some(chunk) = text.get(at..).and_then(<[u8]>::first_chunk) {
+        // Digits become 0 to 9; what is larger gets its highest bit: exact up to the first mark.
+        let values = u64::from_le_bytes(*chunk) ^ (ONES * 0x30);
+        let marks = (values.wrapping_add(ONES * 0x76) | values) & HIGHS;
+        if marks != 0 {
+            return at + marks.trailing_zeros() as usize / 8;
+        }
+        at += 8;
+    }
+    let rest = text.get(at..).unwrap_or_default();
+    at + rest.iter().take_while(|byte| byte.is_ascii_digit()).count()
+}
+
 /// The first of two bytes.
 pub fn find_either(text: &[u8], at: usize, one: u8, other: u8) -> usize {
     find(text, at, |word| equal(word, one) | equal(word, other))
+}
+
+/// One bit a byte, for N blocks of 64 bytes; the first byte's bit is the lowest one of the first byte.
+pub struct Masks<const N: usize> {
+    /// Quotes, backslashes, control characters, and bytes from 80 (hex) on.
+    pub special: [[u8; 8]; N],
+    /// The same without the bytes from 80 on.
+    pub stop: [[u8; 8]; N],
+}
+
+impl<const N: usize> Masks<N> {
+    /// Nothing is marked.
+    pub const NONE: Self = Self { special: [[0; 8]; N], stop: [[0; 8]; N] };
+}
+
+/// A block of which everything is marked.
+pub const ALL: [u8; 8] = [0xFF; 8];
+
+/// Bytes of a block.
+pub const BLOCK: usize = u64::BITS as usize;
+
+/// Marks the text's first N blocks. Behind its end every bit is set, up to the end of the block behind its last one.
+pub fn mark<const N: usize>(text: &[u8], masks: &mut Masks<N>) {
+    for (index, (special, stop)) in masks.special.iter_mut().zip(&mut masks.stop).enumerate() {
+        let Some(rest) = text.get(index * BLOCK..) else {
+            (*special, *stop) = (ALL, ALL);
+            return;
+        };
+        (*special, *stop) = match rest.first_chunk() {
+            Some(block) => mark_block(block),
+            None => mark_block(&last_block(rest)),
+        };
+    }
+}
+
+/// Less than a block, filled up with quotes.
+pub fn last_block(rest: &[u8]) -> [u8; BLOCK] {
+    let mut block = [b'"'; BLOCK];
+    block[..rest.len()].copy_from_slice(rest);
+    block
+}
+
+fn mark_block(block: &[u8; BLOCK]) -> ([u8; 8], [u8; 8]) {
+    let (mut high, mut stop) = (0, 0);
+    for (index, bytes) in block.chunks_exact(8).enumerate() {
+        let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
+        let zero = |word: u64| !((word & !HIGHS).wrapping_add(!HIGHS) | word) & HIGHS;
+        let is = |byte: u8| zero(word ^ (ONES * u64::from(byte)));
+        let stops = is(b'"') | is(b'\\') | zero(word & (ONES * 0xE0));
+        stop |= gather(stops) << (8 * index);
+        high |= gather(word & HIGHS) << (8 * index);
+    }
+    ((stop | high).to_le_bytes(), stop.to_le_bytes())
+}
+
+/// The highest bits of eight bytes, side by side.
+fn gather(highs: u64) -> u64 {
+    (highs >> 7).wrapping_mul(0x0102_0408_1020_4080) >> 56
 }
 
 /// What a character of base64 stands for; 64 for others.
@@ -107,8 +176,29 @@ mod tests {
                     let expect = |wanted: bool| if wanted { place } else { length };
                     let stop = special < 0x20 || special == b'"' || special == b'\\';
                     assert_eq!(find_stop(&text, 0), expect(stop), "{special} at {place} of {length}");
-                    assert_eq!(find_special(&text, 0), expect(stop || special >= 0x80));
+                    let mut masks = Masks::<2>::NONE;
+                    mark(&text, &mut masks);
+                    let behind = u64::MAX << length;
+                    let bit = |wanted: bool| behind | u64::from(wanted) << place;
+                    let words = |bytes: [[u8; 8]; 2]| bytes.map(u64::from_le_bytes);
+                    assert_eq!(words(masks.special), [bit(stop || special >= 0x80), u64::MAX]);
+                    assert_eq!(words(masks.stop), [bit(stop), u64::MAX]);
                     assert_eq!(find_either(&text, 0, b'%', b'+'), expect(special == b'%' || special == b'+'));
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn digits_end_where_a_byte_by_byte_look_ends() {
+        for byte in 0..=255_u8 {
+            for length in 0..20 {
+                for place in 0..length {
+                    let mut text = *b"01234567899876543210";
+                    text[place] = byte;
+                    let end = if byte.is_ascii_digit() { length } else { place };
+                    assert_eq!(digits_end(&text[..length], 0), end);
+                    assert_eq!(digits_end(&text[..length], length), length);
                 }
             }
         }
@@ -117,6 +207,6 @@ mod tests {
     #[test]
     fn a_search_from_behind_the_end_finds_the_end() {
         assert_eq!(find_stop(b"abc", 3), 3);
-        assert_eq!(find_special(b"", 0), 0);
+        assert_eq!(find_either(b"", 0, b'a', b'b'), 0);
     }
 }

@@ -6,14 +6,14 @@
 
 #[cfg(target_arch = "x86_64")]
 mod x86 {
-    use crate::scalar;
+    use crate::scalar::{self, ALL, BLOCK, Masks};
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_cmplt_epi8, _mm_crc32_u8, _mm_crc32_u64, _mm_loadu_si128, _mm_min_epu8,
+        __m128i, _mm_cmpeq_epi8, _mm_crc32_u8, _mm_crc32_u64, _mm_loadu_si128, _mm_min_epu8,
         _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_and_si256,
         _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_madd_epi16,
-        _mm256_maddubs_epi16, _mm256_movemask_epi8, _mm256_or_si256, _mm256_permutevar8x32_epi32,
-        _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8,
-        _mm256_srli_epi32, _mm256_storeu_si256,
+        _mm256_maddubs_epi16, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
+        _mm256_permutevar8x32_epi32, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setr_epi32,
+        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32, _mm256_storeu_si256,
     };
 
     const WIDTH: usize = 16;
@@ -60,17 +60,48 @@ mod x86 {
         }
     }
 
-    /// See [`scalar::find_special`].
-    #[inline(always)]
-    pub fn find_special(text: &[u8], at: usize) -> usize {
-        // As signed numbers, bytes from 80 (hex) on are below zero: one comparison finds them and the controls.
-        // SAFETY: SSE2, as above.
-        let marks = |chunk| unsafe {
-            let quotes =
-                _mm_or_si128(_mm_cmpeq_epi8(chunk, splat(b'"')), _mm_cmpeq_epi8(chunk, splat(b'\\')));
-            _mm_or_si128(quotes, _mm_cmplt_epi8(chunk, splat(0x20)))
+    /// See [`scalar::mark`].
+    #[inline]
+    pub fn mark<const N: usize>(text: &[u8], masks: &mut Masks<N>) {
+        if std::is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature is there.
+            unsafe { mark_avx2(text, masks) }
+        } else {
+            scalar::mark(text, masks);
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn mark_avx2<const N: usize>(text: &[u8], masks: &mut Masks<N>) {
+        for (index, (special, stop)) in masks.special.iter_mut().zip(&mut masks.stop).enumerate() {
+            let Some(rest) = text.get(index * BLOCK..) else {
+                (*special, *stop) = (ALL, ALL);
+                return;
+            };
+            (*special, *stop) = match rest.first_chunk() {
+                Some(block) => mark_block_avx2(block),
+                None => mark_block_avx2(&scalar::last_block(rest)),
+            };
+        }
+    }
+
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn mark_block_avx2(block: &[u8; BLOCK]) -> ([u8; 8], [u8; 8]) {
+        let half = |start: usize| {
+            let bytes: &[u8; CHARACTERS] = block[start..].first_chunk().expect("half of the block");
+            // SAFETY: there are CHARACTERS bytes; the load needs no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(bytes.as_ptr().cast()) };
+            let is = |byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
+            let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1F)), bytes);
+            let stops = _mm256_or_si256(_mm256_or_si256(is(b'"'), is(b'\\')), controls);
+            // The highest bits of the bytes themselves are those from 80 (hex) on.
+            [bytes, stops].map(|marks| u64::from(_mm256_movemask_epi8(marks) as u32))
         };
-        find(text, at, marks, scalar::find_special)
+        let ([high, stop], [high_behind, stop_behind]) = (half(0), half(CHARACTERS));
+        let stop = stop | stop_behind << CHARACTERS;
+        let special = stop | high | high_behind << CHARACTERS;
+        (special.to_le_bytes(), stop.to_le_bytes())
     }
 
     /// See [`scalar::find_stop`].
@@ -211,11 +242,13 @@ mod x86 {
     }
 }
 
+pub use crate::scalar::Masks;
+
 #[cfg(target_arch = "x86_64")]
-pub use x86::{crc32c, decode_base64, find_either, find_special, find_stop};
+pub use x86::{crc32c, decode_base64, find_either, find_stop, mark};
 
 #[cfg(not(target_arch = "x86_64"))]
-pub use crate::scalar::{decode_base64, find_either, find_special, find_stop};
+pub use crate::scalar::{decode_base64, find_either, find_stop, mark};
 
 /// There is no instruction for it that this file knows.
 #[cfg(not(target_arch = "x86_64"))]
@@ -236,7 +269,7 @@ mod tests {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1);
             (state >> 56) as u8
         };
-        for length in 0..70 {
+        for length in (0..70).chain([127, 128, 129, 191, 192, 200]) {
             for special in 0..=255_u8 {
                 let mut text: Vec<u8> =
                     (0..length).map(|_| if special & 1 == 0 { b'x' } else { random() }).collect();
@@ -244,7 +277,7 @@ mod tests {
                     *byte = special;
                 }
                 for at in 0..=length {
-                    assert_eq!(find_special(&text, at), scalar::find_special(&text, at));
+                    compare_masks(&text[at..]);
                     assert_eq!(find_stop(&text, at), scalar::find_stop(&text, at));
                     assert_eq!(
                         find_either(&text, at, b'%', b'&'),
@@ -253,6 +286,15 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Stale bits of another text must not matter.
+    fn compare_masks(text: &[u8]) {
+        let stale = || Masks::<3> { special: [[0x5A; 8]; 3], stop: [[0xA5; 8]; 3] };
+        let (mut one, mut other) = (stale(), stale());
+        mark(text, &mut one);
+        scalar::mark(text, &mut other);
+        assert_eq!((one.special, one.stop), (other.special, other.stop));
     }
 
     /// Long enough for the wide form, with the byte in every place.

@@ -35,6 +35,23 @@ fn one_event_becomes_one_record() {
     assert_eq!((harness.row(0, row::TOKEN_ID), harness.header(header::TOKEN_COUNT)), (2, 3));
 }
 
+/// Up to so many gaps are noted by the scanner, beyond them the record is compacted byte by byte: nobody can tell.
+#[test]
+fn white_space_between_tokens_goes_however_much_there_is_of_it() {
+    let mut harness = Harness::new(options());
+    for elements in [0, 1, 2, 4_000, 8_000, 8_300, 9_000] {
+        let list = vec!["1 "; elements].join(", ");
+        let body = format!(
+            "{{ \"event\" :\t\"a b\",\r\n\"properties\": {{\"token\":\"t0k\", \"l\": [{list}] }} }} "
+        );
+        assert_eq!(harness.decode_freely(json(&body)), OK);
+        let list = vec!["1"; elements].join(",");
+        let expected = format!(r#""record":{{"event":"a b","properties":{{"token":"t0k","l":[{list}]}}}}}}"#);
+        let (_, envelope) = harness.event(0);
+        assert!(envelope.ends_with(&expected), "{elements} elements");
+    }
+}
+
 #[test]
 fn too_little_room_changes_nothing_and_says_exactly_how_much_is_needed() {
     let body = format!("[{EVENT},{},{{}}]", EVENT.replace("t0k", "t1k"));

@@ -184,7 +184,7 @@ impl Decoded {
             body: send.get("body").map_or(Vec::new(), |body| evaluate(body, texts)),
             room: vec![0; ROOM_BYTES],
         };
-        decoded.write_input(&[query, REQUEST_ID, IP_JSON, UA_JSON, &project_id, auth_token]);
+        decoded.write_input(&[IP_JSON, UA_JSON, &project_id, auth_token], REQUEST_ID, query);
         decoded.table[header::ENDPOINT] = endpoint_of(&target) as i32;
         decoded.table[header::CONTENT] = content_of(send) as i32;
         decoded.table[header::ROOM_END] = ROOM_BYTES as i32;
@@ -192,13 +192,17 @@ impl Decoded {
         decoded
     }
 
-    fn write_input(&mut self, parts: &[&str; 6]) {
+    fn write_input(&mut self, shared: &[&str; 4], request_id: &str, query: &str) {
         let received = RECEIVED_MS.to_ne_bytes();
         for (half, bytes) in self.table.iter_mut().zip(received.chunks(4)) {
             *half = i32::from_ne_bytes(bytes.try_into().unwrap());
         }
-        for (index, part) in parts.iter().enumerate() {
-            self.table[header::QUERY_LENGTH + index] = part.len() as i32;
+        for (index, part) in shared.iter().enumerate() {
+            self.table[header::IP_JSON_LENGTH + index] = part.len() as i32;
+            self.input.extend_from_slice(part.as_bytes());
+        }
+        for (index, part) in [(header::REQUEST_ID_LENGTH, request_id), (header::QUERY_LENGTH, query)] {
+            self.table[index] = part.len() as i32;
             self.input.extend_from_slice(part.as_bytes());
         }
     }

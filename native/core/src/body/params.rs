@@ -15,14 +15,14 @@ const CALLBACK: usize = 4;
 const REDIRECT: usize = 5;
 const IP: usize = 6;
 const TEST: usize = 7;
-const NAMES: usize = 8;
+/// `data` of the form: it counts before that of the query.
+const FORM_DATA: usize = 8;
+const VALUES: usize = 9;
 
 /// Raw values by the index of their names; empty for none.
-type Values<'a> = [&'a [u8]; NAMES];
-
-/// The parameters of one query or form.
+#[derive(Default)]
 struct Found<'a> {
-    values: Values<'a>,
+    values: [&'a [u8]; VALUES],
 }
 
 /// What a request's parameters say.
@@ -38,24 +38,55 @@ pub struct Params {
 
 /// Reads the parameters of query and form; also returns the raw `data` of the form and of the query, in this order.
 pub fn read<'a>(endpoint: Endpoint, query: &'a [u8], form: &'a [u8]) -> (Params, [&'a [u8]; 2]) {
-    let (query, form) = (split(query), split(form));
-    let value = |index: usize| {
-        let raw = if query.values[index].is_empty() { form.values[index] } else { query.values[index] };
-        Short::decode(raw)
-    };
-    let mut bits = 0;
-    let mut set = |condition: bool, bit: usize| bits |= if condition { bit as i32 } else { 0 };
-    let verbose = value(VERBOSE);
-    set(verbose.is(b'1'), param::VERBOSE_1);
-    set(verbose.is(b'2'), param::VERBOSE_2);
-    set(value(STRICT).is(b'1') && endpoint != Endpoint::Track, param::STRICT);
-    set(value(IMG).is(b'1'), param::IMG);
-    set(value(CALLBACK).length > 0, param::CALLBACK);
-    set(value(REDIRECT).length > 0, param::REDIRECT);
-    let ip = value(IP);
-    let ip = if ip.is(b'1') { Some(true) } else { ip.is(b'0').then_some(false) };
-    let params = Params { bits, ip, test: value(TEST).is(b'1') };
-    (params, [form.values[DATA], query.values[DATA]])
+    if query.is_empty() && form.is_empty() {
+        return (Params::default(), [&[], &[]]);
+    }
+    let mut found = Found::default();
+    found.split(query, DATA);
+    found.split(form, FORM_DATA);
+    (found.params(endpoint), [found.values[FORM_DATA], found.values[DATA]])
+}
+
+impl<'a> Found<'a> {
+    /// Takes what is not there yet: of several values of a name the first that is not empty counts.
+    fn split(&mut self, text: &'a [u8], data: usize) {
+        let mut start = 0;
+        while start < text.len() {
+            let end = simd::find_either(text, start, b'&', b'&');
+            self.part(&text[start..end], data);
+            start = end + 1;
+        }
+    }
+
+    fn part(&mut self, part: &'a [u8], data: usize) {
+        let head = &part[..part.len().min(3 * NAME_BYTES_MAX + 1)];
+        let Some(equals) = head.iter().position(|&byte| byte == b'=') else { return };
+        let name = &part[..equals];
+        let index = match place(name).or_else(|| escaped_place(name)) {
+            Some(DATA) => data,
+            Some(index) => index,
+            None => return,
+        };
+        if self.values[index].is_empty() {
+            self.values[index] = &part[equals + 1..];
+        }
+    }
+
+    fn params(&self, endpoint: Endpoint) -> Params {
+        let value = |index: usize| Short::decode(self.values[index]);
+        let mut bits = 0;
+        let mut set = |condition: bool, bit: usize| bits |= if condition { bit as i32 } else { 0 };
+        let verbose = value(VERBOSE);
+        set(verbose.is(b'1'), param::VERBOSE_1);
+        set(verbose.is(b'2'), param::VERBOSE_2);
+        set(value(STRICT).is(b'1') && endpoint != Endpoint::Track, param::STRICT);
+        set(value(IMG).is(b'1'), param::IMG);
+        set(value(CALLBACK).length > 0, param::CALLBACK);
+        set(value(REDIRECT).length > 0, param::REDIRECT);
+        let ip = value(IP);
+        let ip = if ip.is(b'1') { Some(true) } else { ip.is(b'0').then_some(false) };
+        Params { bits, ip, test: value(TEST).is(b'1') }
+    }
 }
 
 /// The start of a decoded value: all that the short ones need.
@@ -78,30 +109,6 @@ impl Short {
 
     fn is(&self, wanted: u8) -> bool {
         self.length == 1 && self.first == wanted
-    }
-}
-
-fn split(text: &[u8]) -> Found<'_> {
-    let mut found = Found { values: [&[]; NAMES] };
-    let mut start = 0;
-    while start < text.len() {
-        let end = simd::find_either(text, start, b'&', b'&');
-        found.part(&text[start..end]);
-        start = end + 1;
-    }
-    found
-}
-
-impl<'a> Found<'a> {
-    fn part(&mut self, part: &'a [u8]) {
-        let head = &part[..part.len().min(3 * NAME_BYTES_MAX + 1)];
-        let Some(equals) = head.iter().position(|&byte| byte == b'=') else { return };
-        let name = &part[..equals];
-        if let Some(index) = place(name).or_else(|| escaped_place(name))
-            && self.values[index].is_empty()
-        {
-            self.values[index] = &part[equals + 1..];
-        }
     }
 }
 

@@ -131,6 +131,7 @@ impl Scanner<'_> {
 
     /// The members of an object that opens at `at`. `TOP`: it is the record itself, else an object right inside it.
     fn members<const TOP: bool>(&mut self, at: usize, keys: &Keys, found: &mut Found) -> Scan<usize> {
+        let text = self.text;
         self.note_level(if TOP { 1 } else { 2 }, at);
         let mut at = self.skip_blanks(at + 1);
         if self.peek(at) == Some(b'}') {
@@ -145,7 +146,14 @@ impl Scanner<'_> {
                 self.value(value_at, if TOP { 2 } else { 3 })?
             };
             found.slots[slot] = value;
-            at = self.skip_blanks(value.end as usize);
+            at = value.end as usize;
+            // Nearly always a comma and the next name.
+            if let Some([b',', b'"', ..]) = text.get(at..) {
+                at += 1;
+                self.notes.commas += 1;
+                continue;
+            }
+            at = self.skip_blanks(at);
             match self.peek(at) {
                 Some(b',') => at = self.skip_blanks(at + 1),
                 Some(b'}') => return Ok(at + 1),
@@ -158,10 +166,23 @@ impl Scanner<'_> {
     /// A member's name at `at`: its slot, and where its value begins.
     #[inline(always)]
     fn name(&mut self, at: usize, keys: &Keys) -> Scan<(usize, usize)> {
+        let text = self.text;
         if self.peek(at) != Some(b'"') {
             return Err(SyntaxError { offset: at });
         }
-        let (end, flags) = self.string(at + 1)?;
+        let close = self.work.marks.special(text, at + 1);
+        match text.get(close..) {
+            // Nearly always.
+            Some(&[b'"', b':', next, ..]) if next > b' ' => Ok((keys.slot(text, at + 1, close), close + 2)),
+            Some([b'"', ..]) => Ok((keys.slot(text, at + 1, close), self.skip_colon(close + 1)?)),
+            _ => self.special_name(at, close, keys),
+        }
+    }
+
+    /// A name at `at` with something that is not plain at `special`.
+    #[inline(never)]
+    fn special_name(&mut self, at: usize, special: usize, keys: &Keys) -> Scan<(usize, usize)> {
+        let (end, flags) = self.special_string(special)?;
         let slot = match flags & ESCAPED {
             0 => keys.slot(self.text, at + 1, end - 1),
             _ => keys.escaped_slot(&self.text[at + 1..end - 1]),
@@ -175,7 +196,9 @@ impl Scanner<'_> {
             slot::PROPERTIES => (&PROPERTIES_KEYS, NONE..slot::PROPERTIES_END),
             _ => (&METADATA_KEYS, slot::METADATA_EVENT_ID..slot::METADATA_EVENT_ID + 1),
         };
-        found.slots[forgotten].fill(Value::ABSENT);
+        if found.slots[slot].kind != Kind::Absent {
+            found.slots[forgotten].fill(Value::ABSENT);
+        }
         if self.peek(at) != Some(b'{') {
             return self.value(at, 2);
         }

@@ -5,6 +5,7 @@
 //! (docs/DECODING.md 3); the end of the text counts as that byte when the text is unfinished.
 
 pub mod keys;
+mod marks;
 mod members;
 mod number;
 mod stack;
@@ -13,10 +14,10 @@ pub mod walk;
 
 pub use members::{Found, slot};
 pub use number::number_end;
-pub use stack::BitStack;
 
-use crate::simd;
 use crate::text::{is_high_surrogate, is_low_surrogate, unit_at};
+use marks::Marks;
+use stack::BitStack;
 use value::{ESCAPED, HIGH, Kind, Value};
 
 /// Containers nest this deep at most; a record's own object is level 1.
@@ -53,25 +54,48 @@ pub struct Notes {
     pub commas: usize,
 }
 
+/// White space outside strings: its first byte and the byte behind it.
+pub type Gap = (u32, u32);
+
+/// Gaps that are noted; a record with more of them is compacted byte by byte.
+const GAPS_MAX: usize = 8192;
+
+/// Memory that a scanner works in, kept from text to text.
+#[derive(Default)]
+pub struct Workspace {
+    stack: BitStack,
+    marks: Marks,
+    gaps: Vec<Gap>,
+}
+
 /// Scans one text.
 pub struct Scanner<'t> {
     text: &'t [u8],
     /// `NaN` and its like are values.
     lenient: bool,
-    stack: &'t mut BitStack,
+    work: &'t mut Workspace,
     /// What was seen since the last `begin`.
     pub notes: Notes,
 }
 
 impl<'t> Scanner<'t> {
     /// A scanner of `text`, which ends where JSON has to end.
-    pub fn new(text: &'t [u8], lenient: bool, stack: &'t mut BitStack) -> Self {
-        Self { text, lenient, stack, notes: Notes::default() }
+    pub fn new(text: &'t [u8], lenient: bool, work: &'t mut Workspace) -> Self {
+        work.marks.forget();
+        work.gaps.clear();
+        Self { text, lenient, work, notes: Notes::default() }
     }
 
     /// Forgets what was noted: a new record begins.
     pub fn begin(&mut self) {
         self.notes = Notes::default();
+        self.work.gaps.clear();
+    }
+
+    /// All gaps since `begin`, in text order; `None` when there are too many.
+    pub fn gaps(&self) -> Option<&[Gap]> {
+        let gaps = &self.work.gaps;
+        (gaps.len() < GAPS_MAX).then_some(gaps.as_slice())
     }
 
     /// The byte at `at`, `None` at the end.
@@ -95,7 +119,12 @@ impl<'t> Scanner<'t> {
         while let Some(b' ' | b'\t' | b'\n' | b'\r') = self.text.get(at) {
             at += 1;
         }
-        self.notes.blanks |= at > start;
+        if at > start {
+            self.notes.blanks = true;
+            if self.work.gaps.len() < GAPS_MAX {
+                self.work.gaps.push((start as u32, at as u32));
+            }
+        }
         at
     }
 
@@ -120,8 +149,8 @@ impl<'t> Scanner<'t> {
 
     /// The rest of a string; `at` is behind its opening quote. Returns the index behind the closing one.
     #[inline(always)]
-    fn string(&mut self, at: usize) -> Scan<(usize, u8)> {
-        let special = simd::find_special(self.text, at);
+    fn string(&mut self, at: usize) -> Scan<(usize, u16)> {
+        let special = self.work.marks.special(self.text, at);
         match self.peek(special) {
             Some(b'"') => Ok((special + 1, 0)),
             _ => self.special_string(special),
@@ -130,7 +159,7 @@ impl<'t> Scanner<'t> {
 
     /// The rest of a string from the first byte on that is not plain.
     #[inline(never)]
-    fn special_string(&mut self, mut at: usize) -> Scan<(usize, u8)> {
+    fn special_string(&mut self, mut at: usize) -> Scan<(usize, u16)> {
         let mut flags = 0;
         self.notes.special = true;
         loop {
@@ -142,16 +171,16 @@ impl<'t> Scanner<'t> {
                 }
                 Some(0x80..) => {
                     flags |= HIGH;
-                    at = simd::find_stop(self.text, at);
+                    at = self.work.marks.stop(self.text, at);
                     continue;
                 }
                 _ => return Err(SyntaxError { offset: at }),
             }
             // Once a high byte is known of, only the others matter.
             at = if flags & HIGH == 0 {
-                simd::find_special(self.text, at)
+                self.work.marks.special(self.text, at)
             } else {
-                simd::find_stop(self.text, at)
+                self.work.marks.stop(self.text, at)
             };
         }
         self.notes.high |= flags & HIGH != 0;
@@ -220,14 +249,14 @@ impl<'t> Scanner<'t> {
 
     /// A container of any depth whose bracket, at `at`, is on `level`. Returns the index behind it.
     fn container(&mut self, mut at: usize, level: u32) -> Scan<usize> {
-        self.stack.clear();
+        self.work.stack.clear();
         let mut depth = 0;
         loop {
             // A value begins at `at`.
             match self.peek(at) {
                 Some(open @ (b'{' | b'[')) => {
                     let is_object = open == b'{';
-                    self.stack.push(is_object);
+                    self.work.stack.push(is_object);
                     self.note_level(level + depth, at);
                     depth += 1;
                     at = self.skip_blanks(at + 1);
@@ -261,7 +290,7 @@ impl<'t> Scanner<'t> {
     fn close(&mut self, mut at: usize, depth: &mut u32) -> Scan<Next> {
         loop {
             at = self.skip_blanks(at);
-            let is_object = self.stack.top();
+            let is_object = self.work.stack.top();
             match self.peek(at) {
                 Some(b',') => {
                     self.notes.commas += 1;
@@ -273,7 +302,7 @@ impl<'t> Scanner<'t> {
                 _ => return Err(SyntaxError { offset: at }),
             }
             at += 1;
-            self.stack.pop();
+            self.work.stack.pop();
             *depth -= 1;
             if *depth == 0 {
                 return Ok(Next::End(at));
@@ -298,8 +327,8 @@ impl<'t> Scanner<'t> {
 ///
 /// The index of the first byte that cannot go on.
 pub fn check(text: &[u8], lenient: bool) -> Result<(), usize> {
-    let mut stack = BitStack::default();
-    let mut scanner = Scanner::new(text, lenient, &mut stack);
+    let mut work = Workspace::default();
+    let mut scanner = Scanner::new(text, lenient, &mut work);
     let start = scanner.skip_blanks(0);
     let value = scanner.value(start, 1).map_err(|error| error.offset)?;
     let end = scanner.skip_blanks(value.end as usize);

@@ -1,6 +1,7 @@
 //! The grammar of numbers.
 
 use super::SyntaxError;
+use crate::scalar::digits_end;
 
 /// Where the number that begins at `at` ends. `text[at]` is a digit or `-`.
 #[inline(always)]
@@ -15,14 +16,6 @@ pub fn number_end(text: &[u8], at: usize) -> Result<usize, SyntaxError> {
         Some(b'.' | b'e' | b'E') => fraction_end(text, end),
         _ => Ok(end),
     }
-}
-
-#[inline(always)]
-fn digits_end(text: &[u8], mut at: usize) -> usize {
-    while let Some(b'0'..=b'9') = text.get(at) {
-        at += 1;
-    }
-    at
 }
 
 /// Fraction and exponent.

@@ -2,7 +2,7 @@
 
 /// What a value is. `NaN` and its like count as null.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
-#[repr(u8)]
+#[repr(u16)]
 pub enum Kind {
     /// There is no such member.
     #[default]
@@ -24,9 +24,9 @@ pub enum Kind {
 }
 
 /// [`Value::flags`]: a string with backslashes.
-pub const ESCAPED: u8 = 1;
+pub const ESCAPED: u16 = 1;
 /// [`Value::flags`]: a string with bytes from 80 (hex) on.
-pub const HIGH: u8 = 2;
+pub const HIGH: u16 = 2;
 
 /// Where a value lies in the payload, and what it is.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -38,7 +38,7 @@ pub struct Value {
     /// What it is.
     pub kind: Kind,
     /// Of strings: [`ESCAPED`], [`HIGH`].
-    pub flags: u8,
+    pub flags: u16,
 }
 
 impl Value {

@@ -63,7 +63,7 @@ pub fn value_at(text: &[u8], at: usize) -> Value {
     Value { start: at as u32, end: end as u32, kind, flags }
 }
 
-fn string_at(text: &[u8], at: usize) -> (Kind, usize, u8) {
+fn string_at(text: &[u8], at: usize) -> (Kind, usize, u16) {
     let end = string_end(text, at);
     let has = |wanted: fn(&u8) -> bool, flag| if text[at..end].iter().any(wanted) { flag } else { 0 };
     (Kind::String, end, has(|&byte| byte == b'\\', ESCAPED) | has(|&byte| byte >= 0x80, HIGH))

@@ -1,15 +1,34 @@
 //! A record's text as it is stored: no white space outside strings, strings repaired, `NaN` and its like null.
 
-use crate::json::Notes;
+use super::item::Item;
 use crate::json::walk::string_end;
+use crate::json::{Found, Gap, Notes};
 use crate::text::{REPLACEMENT, Sink, read_escape, repair};
 
-/// Writes valid JSON (but for its UTF-8) with every change that `notes` and `is_utf8` ask for.
-pub fn put_compact(text: &[u8], notes: &Notes, is_utf8: bool, out: &mut impl Sink) {
-    if !notes.blanks && !notes.nan && !notes.lone_surrogate && is_utf8 {
-        return out.put(text);
+/// Writes a record's text with every change that it needs.
+#[inline]
+pub fn put_compact(item: &Item, out: &mut impl Sink) {
+    let Item { notes, is_utf8, .. } = *item;
+    let only_blanks = !notes.nan && !notes.lone_surrogate && is_utf8;
+    match item.gaps {
+        _ if only_blanks && !notes.blanks => out.put(item.raw()),
+        Some(gaps) if only_blanks => put_without(item, gaps, out),
+        _ => put_mended(item.raw(), notes.lone_surrogate || !is_utf8, out),
     }
-    let mend_strings = notes.lone_surrogate || !is_utf8;
+}
+
+/// All but the gaps, which the scanner noted.
+fn put_without(item: &Item, gaps: &[Gap], out: &mut impl Sink) {
+    let Found { mut start, end, .. } = *item.found;
+    for &(from, to) in gaps {
+        out.put(&item.payload[start..from as usize]);
+        start = to as usize;
+    }
+    out.put(&item.payload[start..end]);
+}
+
+/// Valid JSON (but for its UTF-8) without white space and with null for `NaN`, looked at byte by byte.
+fn put_mended(text: &[u8], mend_strings: bool, out: &mut impl Sink) {
     let (mut start, mut at) = (0, 0);
     while at < text.len() {
         let skipped = match text[at] {
@@ -70,7 +89,7 @@ mod tests {
         let mut out = Vec::new();
         let notes = Notes { blanks: true, nan: true, lone_surrogate: true, ..Notes::default() };
         let is_utf8 = str::from_utf8(text).is_ok();
-        put_compact(text, &notes, is_utf8, &mut out);
+        put_mended(text, true, &mut out);
         assert!(out.len() <= compact_bytes_max(text.len(), &notes, is_utf8));
         out
     }

@@ -308,7 +308,7 @@ impl<'a> Accepted<'a> {
             put_flags(out, flags);
             out.put(b",\"record\":");
         }
-        put_compact(self.item.raw(), self.item.notes, self.item.is_utf8, out);
+        put_compact(self.item, out);
         out.put(b"}");
     }
 

@@ -1,7 +1,7 @@
 //! One record as rules and envelope see it: its members' values and their texts.
 
 use crate::json::value::{ESCAPED, Kind, Value};
-use crate::json::{Found, Notes, slot};
+use crate::json::{Found, Gap, Notes, slot};
 use crate::text;
 
 /// A text and how it may be written.
@@ -57,6 +57,8 @@ pub struct Item<'a> {
     pub found: &'a Found,
     /// What the scanner saw in it.
     pub notes: &'a Notes,
+    /// The white space outside its strings, unless there is too much of it.
+    pub gaps: Option<&'a [Gap]>,
     /// Its text is UTF-8.
     pub is_utf8: bool,
     /// Where strings that are not plain were put.

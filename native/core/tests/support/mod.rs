@@ -91,15 +91,18 @@ impl Harness {
             *half = i32::from_ne_bytes(bytes.try_into().unwrap());
         }
         self.input.clear();
-        self.input.extend_from_slice(request.query);
-        for (index, part) in self.context.iter().enumerate() {
+        let [request_id, shared @ ..] = self.context;
+        for (index, part) in shared.iter().enumerate() {
             self.input.extend_from_slice(part.as_bytes());
-            self.table[header::REQUEST_ID_LENGTH + index] = part.len() as i32;
+            self.table[header::IP_JSON_LENGTH + index] = part.len() as i32;
         }
+        self.input.extend_from_slice(request_id.as_bytes());
+        self.input.extend_from_slice(request.query);
         let numbers = [
             (header::ENDPOINT, request.endpoint as usize),
             (header::CONTENT, request.content as usize),
             (header::SWITCHES, 0),
+            (header::REQUEST_ID_LENGTH, request_id.len()),
             (header::QUERY_LENGTH, request.query.len()),
             (header::ROOM_POSITION, position),
             (header::ROOM_END, end),
