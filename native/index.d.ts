@@ -21,7 +21,7 @@ export declare function crc32c(bytes: Uint8Array, seed?: number | undefined | nu
  *
  * Memory that is too small, not aligned or not apart; options that mean nothing.
  */
-export declare function createDecoder(table: Uint8Array, input: Uint8Array, scratch: Uint8Array, options: NativeOptions): { decode(body: Uint8Array, batch: Uint8Array): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }
+export declare function createDecoder(table: Uint8Array, input: Uint8Array, scratch: Uint8Array, options: NativeOptions): { decode(body: Uint8Array, batch: Uint8Array, query?: string): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }
 
 /**
  * Every number that both sides must agree on, by its dotted name.

@@ -24,6 +24,7 @@ const OPTIONS = {
   tokensMax: 10,
 }
 const EVENT = Buffer.from('{"event":"e","properties":{"token":"t0k"}}')
+const NOTHING = new Uint8Array()
 
 interface Memory {
   readonly table: Uint8Array
@@ -91,6 +92,46 @@ describeWith('native', 'the native addon', () => {
     expect(() =>
       loaded!.createDecoder(...([] as unknown as Parameters<NativeAddon['createDecoder']>)),
     ).toThrow()
+  })
+
+  it('writes the query behind what stands in the input', () => {
+    const decoder = create()
+    prepare(decoder, 1000)
+    const encoded = Buffer.from(EVENT).toString('base64url')
+    const header = new Int32Array(decoder.table.buffer, decoder.table.byteOffset, HEADER_INTS)
+    header[Header.content] = 4
+    for (const query of [`data=${encoded}`, `verbose=2&a=\u00ff&data=${encoded}`]) {
+      expect(decoder.decode(NOTHING, new Uint8Array(1000), query)).toBe(Status.ok)
+      expect([header[Header.accepted], header[Header.queryLength]]).toEqual([1, query.length])
+      const written = Buffer.from(decoder.input).toString('latin1', 16, 16 + query.length)
+      expect(written).toBe(query)
+    }
+    expect(decoder.decode(NOTHING, new Uint8Array(1000), '')).toBe(Status.ok)
+    expect([header[Header.accepted], header[Header.queryLength]]).toEqual([0, 0])
+  })
+
+  it('refuses a query that is no string or does not fit, and writes nothing beyond the input', () => {
+    const decoder = create()
+    const decode = decoder.decode as (...args: unknown[]) => number
+    const batch = new Uint8Array(1000)
+    prepare(decoder, 1000)
+    for (const query of [undefined, null, 1, {}, [], Symbol('s')]) {
+      expect(() => decode(EVENT, batch, query)).toThrow(/as its query/)
+    }
+    const one = new ArrayBuffer(100)
+    const small = create({ input: new Uint8Array(one, 0, 50) })
+    prepare(small, 1000)
+    const behind = new Uint8Array(one, 50).fill(0xa5)
+    expect(small.decode(EVENT, batch, 'q'.repeat(50 - 16 - 2))).toBe(Status.ok)
+    for (const length of [33, 34, 35, 1000]) {
+      expect(() => small.decode(EVENT, batch, 'q'.repeat(length))).toThrow(/as its query/)
+    }
+    const header = new Int32Array(small.table.buffer, small.table.byteOffset, HEADER_INTS)
+    for (const length of [-17, 37, 38, 2 ** 31 - 1, -(2 ** 31)]) {
+      header[Header.requestIdLength] = length
+      expect(() => small.decode(EVENT, batch, 'q')).toThrow(/as its query/)
+    }
+    expect(behind.every((byte) => byte === 0xa5)).toBe(true)
   })
 
   it('refuses memory that is too small, not aligned, or shared', () => {

@@ -24,7 +24,8 @@ import { TableView } from './table.js'
 
 /** The context's JSON texts, request id and query, back to back. Heads of requests are at most 80 KiB. */
 const INPUT_BYTES = 256 * 1024
-const LATIN1_SHORT_MAX = 40
+/** The addon wants some bytes left behind the query to be sure that it was not cut. */
+const INPUT_BYTES_USED_MAX = INPUT_BYTES - 8
 /** Of a UTF-16 code unit. */
 const UTF8_BYTES_MAX = 3
 /** Beyond the payload the native decoder may write whole words. */
@@ -32,7 +33,8 @@ const SCRATCH_BYTES_MORE = 64
 
 /** What the addon makes: the hot function and the token table. */
 export interface NativeHandle {
-  decode(body: Uint8Array, batch: Uint8Array): number
+  /** The query is written behind what stands in the input. */
+  decode(body: Uint8Array, batch: Uint8Array, query?: string): number
   internToken(token: string): number
   /** -1 for none. */
   findToken(token: string): number
@@ -62,9 +64,8 @@ export interface NativeOptions {
   tokensMax: number
 }
 
-/** Methods that Node has and its types do not; they skip the argument checks of `write`. */
+/** A method that Node has and its types do not; it skips the argument checks of `write`. */
 interface QuickBuffer extends Buffer {
-  latin1Write(text: string, offset: number): number
   utf8Write(text: string, offset: number): number
 }
 
@@ -120,9 +121,8 @@ function nativeOptions(options: DecoderOptions): NativeOptions {
   return tokensAllowed ? { ...common, tokensAllowed: [...tokensAllowed] } : common
 }
 
-/** Short texts are written faster here than by a call into Node (50 ns). */
-function writeLatin1(target: QuickBuffer, text: string, start: number): void {
-  if (text.length > LATIN1_SHORT_MAX) return void target.latin1Write(text, start)
+/** A short text is written faster here than by a call into Node (50 ns). */
+function writeAscii(target: Uint8Array, text: string, start: number): void {
   for (let index = 0; index < text.length; index++) target[start + index] = text.charCodeAt(index)
 }
 
@@ -177,24 +177,21 @@ export class NativeDecoder implements Decoder {
     table[Header.roomEnd] = room.end
     view.body = request.body
     view.room = room
-    if (this.hot(request.body, room.bytes) !== Status.panicked) return view
+    if (this.hot(request.body, room.bytes, request.query) !== Status.panicked) return view
     this.panics++
     return this.byReference(request, context, room)
   }
 
-  /** Request id and query are new each time, the rest is written only when it changes. false: it does not fit. */
+  /** The request id is new each time, the rest is written only when it changes. false: it does not fit. */
   private writeInput({ endpoint, body, query }: DecodeRequest, context: RequestContext): boolean {
     const { table, input } = this
     if (!this.isLast(context) && !this.writeContext(context)) return false
     const { requestId } = context
     const { payloadBytesMax } = this.options
-    const queryStart = this.contextEnd + requestId.length
     if (body.length > payloadBytesMax || query.length > payloadBytesMax) return false
-    if (queryStart + query.length > INPUT_BYTES) return false
+    if (this.contextEnd + requestId.length + query.length > INPUT_BYTES_USED_MAX) return false
     table[Header.requestIdLength] = requestId.length
-    table[Header.queryLength] = query.length
-    writeLatin1(input, requestId, this.contextEnd)
-    writeLatin1(input, query, queryStart)
+    writeAscii(input, requestId, this.contextEnd)
     if (endpoint !== this.lastEndpoint) this.writeEndpoint(endpoint)
     return true
   }

@@ -74,7 +74,7 @@ fn core_options(options: NativeOptions) -> Result<Options> {
 /// Memory that is too small, not aligned or not apart; options that mean nothing.
 #[napi(
     catch_unwind,
-    ts_return_type = "{ decode(body: Uint8Array, batch: Uint8Array): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }"
+    ts_return_type = "{ decode(body: Uint8Array, batch: Uint8Array, query?: string): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }"
 )]
 pub fn create_decoder<'env>(
     env: &'env Env,

@@ -5,7 +5,7 @@ const ONES: u64 = 0x0101_0101_0101_0101;
 const HIGHS: u64 = 0x8080_8080_8080_8080;
 
 /// Marks bytes that are equal to `byte`: exact up to the first mark.
-fn equal(word: u64, byte: u8) -> u64 {
+pub fn equal(word: u64, byte: u8) -> u64 {
     let difference = word ^ (ONES * u64::from(byte));
     difference.wrapping_sub(ONES) & !difference & HIGHS
 }

@@ -8,12 +8,13 @@
 mod x86 {
     use crate::scalar::{self, ALL, BLOCK, Masks};
     use std::arch::x86_64::{
-        __m128i, _mm_cmpeq_epi8, _mm_crc32_u8, _mm_crc32_u64, _mm_loadu_si128, _mm_min_epu8,
+        __m128i, __m256i, _mm_cmpeq_epi8, _mm_crc32_u8, _mm_crc32_u64, _mm_loadu_si128, _mm_min_epu8,
         _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_and_si256,
         _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_madd_epi16,
         _mm256_maddubs_epi16, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
         _mm256_permutevar8x32_epi32, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setr_epi32,
         _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32, _mm256_storeu_si256,
+        _mm256_testz_si256,
     };
 
     const WIDTH: usize = 16;
@@ -127,18 +128,22 @@ mod x86 {
         find_either_sse2(text, at, one, other)
     }
 
+    /// Two vectors a turn; what is left behind the last ones is the other function's.
     #[target_feature(enable = "avx2")]
     fn find_either_avx2(text: &[u8], mut at: usize, one: u8, other: u8) -> usize {
         let (ones, others) = (_mm256_set1_epi8(one as i8), _mm256_set1_epi8(other as i8));
-        while let Some(chunk) = text.get(at..at + CHARACTERS) {
-            // SAFETY: the chunk has CHARACTERS bytes; the load needs no alignment.
-            let chunk = unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) };
-            let marks = _mm256_or_si256(_mm256_cmpeq_epi8(chunk, ones), _mm256_cmpeq_epi8(chunk, others));
-            let found = _mm256_movemask_epi8(marks);
-            if found != 0 {
-                return at + found.trailing_zeros() as usize;
+        let marks = |half: &[u8; CHARACTERS]| {
+            // SAFETY: there are CHARACTERS bytes; the load needs no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
+            _mm256_or_si256(_mm256_cmpeq_epi8(bytes, ones), _mm256_cmpeq_epi8(bytes, others))
+        };
+        while let Some([first, second]) = text.get(at..).and_then(|rest| rest.as_chunks().0.first_chunk()) {
+            let (low, high) = (marks(first), marks(second));
+            if _mm256_movemask_epi8(_mm256_or_si256(low, high)) != 0 {
+                let [low, high] = [low, high].map(|marks| u64::from(_mm256_movemask_epi8(marks) as u32));
+                return at + (low | high << CHARACTERS).trailing_zeros() as usize;
             }
-            at += CHARACTERS;
+            at += 2 * CHARACTERS;
         }
         find_either_sse2(text, at, one, other)
     }
@@ -154,6 +159,8 @@ mod x86 {
 
     /// Characters that one vector decodes at a time.
     const CHARACTERS: usize = 32;
+    /// Bytes that come out of them.
+    const DECODED: usize = CHARACTERS / 4 * 3;
     const LOW: [u8; WIDTH] =
         [0x15, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x11, 0x13, 0x1A, 0x1B, 0x1B, 0x1B, 0x1A];
     const HIGH: [u8; WIDTH] =
@@ -174,9 +181,6 @@ mod x86 {
     }
 
     /// Decodes vectors of 32 characters; of one that holds something else, and of the text's end, what stands before.
-    ///
-    /// After Wojciech Muła: two lookups by the halves of a character have a bit in common only when it is outside the
-    /// alphabet; a third one says what to add to it.
     #[target_feature(enable = "avx2")]
     fn decode_base64_avx2(
         source: &[u8],
@@ -184,45 +188,83 @@ mod x86 {
         target: &mut [u8],
         mut to: usize,
     ) -> (usize, usize) {
+        let source_vectors = source.len().saturating_sub(from) / CHARACTERS;
+        let target_vectors = target.len().saturating_sub(to + CHARACTERS - DECODED) / DECODED;
+        for _ in 0..source_vectors.min(target_vectors) {
+            // SAFETY: counted above: CHARACTERS bytes follow `from` in the source. The load needs no alignment.
+            let text = unsafe { _mm256_loadu_si256(source.as_ptr().add(from).cast()) };
+            let decoded = decode_vector(text);
+            // SAFETY: counted above: CHARACTERS bytes follow `to` in the target. The next turn writes over the last eight.
+            unsafe { _mm256_storeu_si256(target.as_mut_ptr().add(to).cast(), decoded.bytes) };
+            // The usual case apart: the next load must not wait for this one's result.
+            if _mm256_testz_si256(decoded.upper, decoded.lower) == 0 {
+                let groups = decoded.good_characters() / 4;
+                return (from + groups * 4, to + groups * 3);
+            }
+            (from, to) = (from + CHARACTERS, to + DECODED);
+        }
+        decode_last(source, from, target, to)
+    }
+
+    /// Less than a vector, or as much as the target has room for.
+    #[target_feature(enable = "avx2")]
+    fn decode_last(source: &[u8], from: usize, target: &mut [u8], to: usize) -> (usize, usize) {
+        let rest = source.get(from..).unwrap_or_default();
+        let out = target.get_mut(to..).and_then(<[u8]>::first_chunk_mut::<CHARACTERS>);
+        let (Some(out), true) = (out, rest.len() < CHARACTERS) else {
+            return scalar::decode_base64(source, from, target, to);
+        };
+        // Behind the text come zeroes, which are not in the alphabet.
+        let mut last = [0; CHARACTERS];
+        last[..rest.len()].copy_from_slice(rest);
+        // SAFETY: both have CHARACTERS bytes; neither load nor store needs alignment.
+        let decoded = unsafe { decode_vector(_mm256_loadu_si256(last.as_ptr().cast())) };
+        unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), decoded.bytes) };
+        let groups = decoded.good_characters() / 4;
+        (from + groups * 4, to + groups * 3)
+    }
+
+    /// What became of 32 characters.
+    struct Decoded {
+        /// [`DECODED`] bytes in front.
+        bytes: __m256i,
+        /// What two lookups by the halves of each character gave: they have a bit in common only where it is outside the
+        /// alphabet.
+        upper: __m256i,
+        lower: __m256i,
+    }
+
+    impl Decoded {
+        /// Characters in front of the first one outside the alphabet.
+        #[inline]
+        #[target_feature(enable = "avx2")]
+        fn good_characters(&self) -> usize {
+            let common = _mm256_and_si256(self.upper, self.lower);
+            let good = _mm256_movemask_epi8(_mm256_cmpeq_epi8(common, _mm256_setzero_si256()));
+            good.trailing_ones() as usize
+        }
+    }
+
+    /// After Wojciech Muła: beside the two lookups that find what is outside the alphabet, a third one says what to add
+    /// to a character.
+    #[inline]
+    #[target_feature(enable = "avx2")]
+    fn decode_vector(text: __m256i) -> Decoded {
         let table = |bytes: [u8; WIDTH]| {
             // SAFETY: the array has WIDTH bytes.
             _mm256_broadcastsi128_si256(unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) })
         };
-        let (low, high) = (table(LOW), table(HIGH));
-        let (roll, pack) = (table(ROLL.map(i8::cast_unsigned)), table(PACK.map(i8::cast_unsigned)));
         let halves = _mm256_set1_epi8(0x2F);
-        // Behind the text come zeroes, which are not in the alphabet.
-        let mut last = [0; CHARACTERS];
-        while let Some(out) = target.get_mut(to..to + CHARACTERS) {
-            let rest = source.get(from..).unwrap_or_default();
-            let chunk: &[u8; CHARACTERS] = if let Some(chunk) = rest.first_chunk() {
-                chunk
-            } else {
-                last[..rest.len()].copy_from_slice(rest);
-                &last
-            };
-            // SAFETY: the chunk has CHARACTERS bytes; the load needs no alignment.
-            let text = unsafe { _mm256_loadu_si256(chunk.as_ptr().cast()) };
-            let upper = _mm256_and_si256(_mm256_srli_epi32::<4>(text), halves);
-            let lower = _mm256_and_si256(text, halves);
-            let common = _mm256_and_si256(_mm256_shuffle_epi8(high, upper), _mm256_shuffle_epi8(low, lower));
-            let good = _mm256_movemask_epi8(_mm256_cmpeq_epi8(common, _mm256_setzero_si256()));
-            let place = _mm256_add_epi8(_mm256_cmpeq_epi8(text, halves), upper);
-            let sextets = _mm256_add_epi8(text, _mm256_shuffle_epi8(roll, place));
-            let pairs = _mm256_maddubs_epi16(sextets, _mm256_set1_epi32(0x0140_0140));
-            let groups = _mm256_madd_epi16(pairs, _mm256_set1_epi32(0x0001_1000));
-            let packed = _mm256_shuffle_epi8(groups, pack);
-            let joined = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 3, 7));
-            // SAFETY: `out` has CHARACTERS bytes, of which the last eight are written over by the next turn.
-            unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), joined) };
-            // The usual case apart: the next load must not wait for this one's result.
-            if good != -1 {
-                let groups = good.trailing_ones() as usize / 4;
-                return (from + groups * 4, to + groups * 3);
-            }
-            (from, to) = (from + CHARACTERS, to + CHARACTERS / 4 * 3);
-        }
-        scalar::decode_base64(source, from, target, to)
+        let above = _mm256_and_si256(_mm256_srli_epi32::<4>(text), halves);
+        let upper = _mm256_shuffle_epi8(table(HIGH), above);
+        let lower = _mm256_shuffle_epi8(table(LOW), _mm256_and_si256(text, halves));
+        let place = _mm256_add_epi8(_mm256_cmpeq_epi8(text, halves), above);
+        let sextets = _mm256_add_epi8(text, _mm256_shuffle_epi8(table(ROLL.map(i8::cast_unsigned)), place));
+        let pairs = _mm256_maddubs_epi16(sextets, _mm256_set1_epi32(0x0140_0140));
+        let groups = _mm256_madd_epi16(pairs, _mm256_set1_epi32(0x0001_1000));
+        let packed = _mm256_shuffle_epi8(groups, table(PACK.map(i8::cast_unsigned)));
+        let bytes = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 3, 7));
+        Decoded { bytes, upper, lower }
     }
 
     /// CRC-32C of `bytes` behind what `seed` stands for; `None` where the processor cannot.
@@ -334,10 +376,12 @@ mod tests {
 
     fn compare_base64(source: &[u8], from: usize, room: usize) {
         const TO: usize = 5;
-        let (mut one, mut other) = (vec![0xA5; TO + room], vec![0xA5; TO + room]);
-        let (read, written) = decode_base64(source, from, &mut one, TO);
+        const UNTOUCHED: [u8; 40] = [0x5A; 40];
+        let (mut one, mut other) = (vec![0x5A; TO + room + UNTOUCHED.len()], vec![0xA5; TO + room]);
+        let (read, written) = decode_base64(source, from, &mut one[..TO + room], TO);
         assert_eq!((read, written), scalar::decode_base64(source, from, &mut other, TO));
-        assert_eq!(one[..written], other[..written]);
+        assert_eq!(one[TO..written], other[TO..written]);
+        assert_eq!((&one[..TO], &one[TO + room..]), (&UNTOUCHED[..TO], &UNTOUCHED[..]));
         assert!(from <= read && read <= source.len() && written <= TO + room);
     }
 }

@@ -4,6 +4,7 @@ mod base64;
 mod params;
 mod percent;
 
+use params::DataIn;
 pub use params::Params;
 
 use crate::options::{Content, Endpoint};
@@ -112,22 +113,29 @@ pub fn locate(
     scratch: &mut [u8],
 ) -> (Params, Payload) {
     let nature = classify(content, body);
-    let fields = if let Nature::Form(text) = nature { text } else { &[] };
-    let (params, data) = params::read(endpoint, query, fields);
+    let (form, data_in) = match nature {
+        Nature::Form(text) => (text, DataIn::Form),
+        Nature::Nothing => (&[][..], DataIn::Query),
+        Nature::Payload(_) | Nature::Base64 => (&[][..], DataIn::Neither),
+    };
+    let (params, data) = params::read(endpoint, query, form, data_in, scratch);
     let payload = match nature {
         Nature::Payload(shape) => Payload::new(Source::Body, 0, body.len(), shape),
         Nature::Base64 => body_base64(body, scratch),
-        Nature::Form(_) | Nature::Nothing => match data.into_iter().find(|raw| !raw.is_empty()) {
-            Some(raw) => data_value(raw, scratch),
-            None => Payload::missing(),
-        },
+        Nature::Form(_) | Nature::Nothing => {
+            match (data.decoded, data.raw.into_iter().find(|raw| !raw.is_empty())) {
+                (Some(length), _) => Payload::new(Source::Scratch, 0, length, Shape::Json),
+                (None, Some(raw)) => data_value(raw, scratch),
+                (None, None) => Payload::missing(),
+            }
+        }
     };
     (params, payload)
 }
 
 /// The `data` parameter, raw.
 fn data_value(raw: &[u8], scratch: &mut [u8]) -> Payload {
-    if let Some(length) = base64::decode_quickly(raw, true, scratch) {
+    if let Some((length, _)) = base64::decode_quickly(raw, true, scratch) {
         return Payload::new(Source::Scratch, 0, length, Shape::Json);
     }
     let length = percent::decode(raw, scratch, true);
@@ -142,7 +150,7 @@ fn data_value(raw: &[u8], scratch: &mut [u8]) -> Payload {
 fn body_base64(body: &[u8], scratch: &mut [u8]) -> Payload {
     let (start, end) = trim(body);
     let candidate = &body[start..end];
-    if let Some(length) = base64::decode_quickly(candidate, false, scratch) {
+    if let Some((length, _)) = base64::decode_quickly(candidate, false, scratch) {
         return Payload::new(Source::Scratch, 0, length, Shape::Json);
     }
     scratch[..candidate.len()].copy_from_slice(candidate);
@@ -260,7 +268,8 @@ mod tests {
 
     fn compare_ways(raw: &[u8], escaped: bool) {
         let mut quick = vec![0; raw.len()];
-        let Some(length) = base64::decode_quickly(raw, escaped, &mut quick) else { return };
+        let Some((length, end)) = base64::decode_quickly(raw, escaped, &mut quick) else { return };
+        assert_eq!(end, raw.len());
         let mut long = vec![0; raw.len()];
         let decoded = if escaped {
             percent::decode(raw, &mut long, true)

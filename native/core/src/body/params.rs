@@ -1,9 +1,9 @@
 //! Parameters of query and form (docs/DECODING.md 1).
 
-use super::percent;
+use super::{base64, percent};
 use crate::batch::param;
 use crate::options::Endpoint;
-use crate::simd;
+use crate::{scalar, simd};
 
 const NAME_BYTES_MAX: usize = 8;
 // Indices of the names that count.
@@ -23,6 +23,29 @@ const VALUES: usize = 9;
 #[derive(Default)]
 struct Found<'a> {
     values: [&'a [u8]; VALUES],
+    /// Bits of the indices that the text at hand has a value for.
+    taken: u32,
+    decoded: Option<usize>,
+}
+
+/// Where the payload is looked for first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DataIn {
+    /// In the form, then in the query.
+    Form,
+    /// In the query.
+    Query,
+    /// In neither of them.
+    Neither,
+}
+
+/// The values of `data`.
+#[derive(Default)]
+pub struct Data<'a> {
+    /// The one that counts was base64, which is decoded to the scratch buffer's start: as many bytes.
+    pub decoded: Option<usize>,
+    /// Raw: the form's and the query's.
+    pub raw: [&'a [u8]; 2],
 }
 
 /// What a request's parameters say.
@@ -36,39 +59,67 @@ pub struct Params {
     pub test: bool,
 }
 
-/// Reads the parameters of query and form; also returns the raw `data` of the form and of the query, in this order.
-pub fn read<'a>(endpoint: Endpoint, query: &'a [u8], form: &'a [u8]) -> (Params, [&'a [u8]; 2]) {
+/// Reads the parameters of query and form. Where the payload is looked for first, base64 is decoded on the way, so that
+/// nobody has to look for its end before.
+pub fn read<'a>(
+    endpoint: Endpoint,
+    query: &'a [u8],
+    form: &'a [u8],
+    data_in: DataIn,
+    scratch: &mut [u8],
+) -> (Params, Data<'a>) {
     if query.is_empty() && form.is_empty() {
-        return (Params::default(), [&[], &[]]);
+        return (Params::default(), Data::default());
     }
     let mut found = Found::default();
-    found.split(query, DATA);
-    found.split(form, FORM_DATA);
-    (found.params(endpoint), [found.values[FORM_DATA], found.values[DATA]])
+    // The query last: it counts before the form, and it was written a moment ago, when reading it would have to wait.
+    found.split(form, FORM_DATA, (data_in == DataIn::Form).then_some(&mut *scratch));
+    found.split(query, DATA, (data_in == DataIn::Query).then_some(scratch));
+    let raw = [found.values[FORM_DATA], found.values[DATA]];
+    (found.params(endpoint), Data { decoded: found.decoded, raw })
 }
 
 impl<'a> Found<'a> {
-    /// Takes what is not there yet: of several values of a name the first that is not empty counts.
-    fn split(&mut self, text: &'a [u8], data: usize) {
+    /// Takes the values of one text in place of those before: of several of a name the first that is not empty counts.
+    fn split(&mut self, text: &'a [u8], data: usize, mut scratch: Option<&mut [u8]>) {
+        self.taken = 0;
         let mut start = 0;
         while start < text.len() {
-            let end = simd::find_either(text, start, b'&', b'&');
-            self.part(&text[start..end], data);
-            start = end + 1;
+            let rest = &text[start..];
+            let length =
+                match scratch.as_deref_mut().and_then(|scratch| self.decode_data(rest, data, scratch)) {
+                    Some(length) => length,
+                    None => self.part(rest, data),
+                };
+            start += length + 1;
         }
     }
 
-    fn part(&mut self, part: &'a [u8], data: usize) {
-        let head = &part[..part.len().min(3 * NAME_BYTES_MAX + 1)];
-        let Some(equals) = head.iter().position(|&byte| byte == b'=') else { return };
-        let name = &part[..equals];
-        let index = match place(name).or_else(|| escaped_place(name)) {
-            Some(DATA) => data,
-            Some(index) => index,
-            None => return,
-        };
-        if self.values[index].is_empty() {
-            self.values[index] = &part[equals + 1..];
+    /// The part `data=` at the start of `rest` if it is base64, and the first of its name: the part's length.
+    fn decode_data(&mut self, rest: &'a [u8], data: usize, scratch: &mut [u8]) -> Option<usize> {
+        let value = rest.strip_prefix(b"data=").filter(|_| self.values[data].is_empty())?;
+        let (decoded, length) = base64::decode_quickly(value, true, scratch)?;
+        self.values[data] = &value[..length];
+        self.taken |= 1 << data;
+        self.decoded = Some(decoded);
+        Some(rest.len() - value.len() + length)
+    }
+
+    /// The part at the start of `rest`: its length.
+    fn part(&mut self, rest: &'a [u8], data: usize) -> usize {
+        let end = simd::find_either(rest, 0, b'&', b'&');
+        self.take(&rest[..end], data);
+        end
+    }
+
+    #[inline]
+    fn take(&mut self, part: &'a [u8], data: usize) {
+        let Some((index, value)) = quick_place(part).or_else(|| escaped_place(part)) else { return };
+        let index = if index == DATA { data } else { index };
+        let (value, bit) = (&part[value..], 1 << index);
+        if !value.is_empty() && self.taken & bit == 0 {
+            self.values[index] = value;
+            self.taken |= bit;
         }
     }
 
@@ -112,29 +163,67 @@ impl Short {
     }
 }
 
-/// The index of a name that counts.
-fn place(name: &[u8]) -> Option<usize> {
-    Some(match name {
-        b"data" => DATA,
-        b"verbose" => VERBOSE,
-        b"strict" => STRICT,
-        b"img" => IMG,
-        b"callback" => CALLBACK,
-        b"redirect" => REDIRECT,
-        b"ip" => IP,
-        b"test" => TEST,
-        _ => return None,
-    })
+/// A name's bytes in one number, as they would be read with zeroes behind them.
+const fn word(name: &[u8]) -> u64 {
+    let (mut packed, mut at) = (0, 0);
+    while at < name.len() {
+        packed |= (name[at] as u64) << (8 * at);
+        at += 1;
+    }
+    packed
+}
+
+const WORDS: [u64; FORM_DATA] = [
+    word(b"data"),
+    word(b"verbose"),
+    word(b"strict"),
+    word(b"img"),
+    word(b"callback"),
+    word(b"redirect"),
+    word(b"ip"),
+    word(b"test"),
+];
+
+/// The index of the name in front of `=`, if it counts and is written without escapes, and where its value begins.
+#[inline]
+fn quick_place(part: &[u8]) -> Option<(usize, usize)> {
+    let front = match part.first_chunk() {
+        Some(front) => u64::from_le_bytes(*front),
+        None => word(part),
+    };
+    let equals = scalar::equal(front, b'=');
+    let (name, length) = if equals != 0 {
+        // Only what stands below the first mark counts.
+        (front & ((equals & equals.wrapping_neg()) - 1) >> 7, equals.trailing_zeros() as usize / 8)
+    } else if part.get(NAME_BYTES_MAX) == Some(&b'=') {
+        (front, NAME_BYTES_MAX)
+    } else {
+        return None;
+    };
+    Some((place(name, length)?, length + 1))
+}
+
+/// The index of a name that counts, by its word and its length: zero bytes at its end are not to be seen in the word.
+#[inline]
+fn place(name: u64, length: usize) -> Option<usize> {
+    let bytes = NAME_BYTES_MAX - name.leading_zeros() as usize / 8;
+    WORDS.iter().position(|&word| word == name).filter(|_| bytes == length)
 }
 
 /// The same for a name with escapes; nobody sends such, but they are allowed.
-fn escaped_place(name: &[u8]) -> Option<usize> {
+fn escaped_place(part: &[u8]) -> Option<(usize, usize)> {
+    let head = &part[..part.len().min(3 * NAME_BYTES_MAX + 1)];
+    let equals = head.iter().position(|&byte| byte == b'=')?;
+    let name = &part[..equals];
     if !name.contains(&b'%') {
         return None;
     }
     let mut decoded = [0; 3 * NAME_BYTES_MAX];
     let length = percent::decode(name, &mut decoded, true);
-    place(&decoded[..length])
+    if length > NAME_BYTES_MAX {
+        return None;
+    }
+    Some((place(word(&decoded[..length]), length)?, equals + 1))
 }
 
 #[cfg(test)]
@@ -142,8 +231,15 @@ mod tests {
     use super::*;
 
     fn read_both(query: &str, form: &str) -> (Params, [String; 2]) {
-        let (params, data) = read(Endpoint::Import, query.as_bytes(), form.as_bytes());
-        (params, data.map(|raw| String::from_utf8(raw.to_vec()).unwrap()))
+        let (query, form) = (query.as_bytes(), form.as_bytes());
+        let found = [DataIn::Form, DataIn::Query, DataIn::Neither].map(|data_in| {
+            let mut scratch = vec![0; query.len().max(form.len())];
+            let (params, data) = read(Endpoint::Import, query, form, data_in, &mut scratch);
+            (params, data.raw.map(|raw| String::from_utf8(raw.to_vec()).unwrap()))
+        });
+        // Whether data is decoded on the way changes nothing else.
+        assert!(found.iter().all(|other| *other == found[0]));
+        found[0].clone()
     }
 
     #[test]
@@ -168,8 +264,24 @@ mod tests {
     }
 
     #[test]
+    fn names_are_compared_to_their_end() {
+        for name in
+            ["ip\0", "ip%00", "i", "ipp", "\0ip", "callbacks", "callback\0", "redirec", "tes", "%69p%70"]
+        {
+            let (params, _) = read_both(&format!("{name}=1"), "");
+            assert_eq!(params, Params::default(), "{name:?}");
+        }
+        for (name, bits) in
+            [("callback", param::CALLBACK), ("redirect", param::REDIRECT), ("img", param::IMG)]
+        {
+            assert_eq!(read_both(&format!("{name}=1"), "").0.bits as usize, bits);
+            assert_eq!(read_both("", &format!("{name}=1&a=b&c")).0.bits as usize, bits);
+        }
+    }
+
+    #[test]
     fn strict_is_not_for_track() {
-        assert_eq!(read(Endpoint::Track, b"strict=1", b"").0, Params::default());
+        assert_eq!(read(Endpoint::Track, b"strict=1", b"", DataIn::Query, &mut []).0, Params::default());
     }
 
     #[test]

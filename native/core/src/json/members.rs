@@ -138,22 +138,26 @@ impl Scanner<'_> {
             found.is_empty |= TOP;
             return Ok(at + 1);
         }
+        let level = if TOP { 2 } else { 3 };
         loop {
             let (slot, value_at) = self.name(at, keys)?;
             let value = if TOP && matches!(slot, slot::PROPERTIES | slot::METADATA) {
                 self.inner(value_at, slot, found)?
+            } else if text.get(value_at) == Some(&b'"') {
+                let special = self.work.marks.special(text, value_at + 1);
+                // Nearly always the string's end, a comma and the next name.
+                if let Some(&[b'"', b',', b'"', ..]) = text.get(special..) {
+                    found.slots[slot] = Value::plain(value_at, special + 1);
+                    self.notes.commas += 1;
+                    at = special + 2;
+                    continue;
+                }
+                self.string_value(value_at, special)?
             } else {
-                self.value(value_at, if TOP { 2 } else { 3 })?
+                self.bare_value(value_at, level)?
             };
             found.slots[slot] = value;
-            at = value.end as usize;
-            // Nearly always a comma and the next name.
-            if let Some([b',', b'"', ..]) = text.get(at..) {
-                at += 1;
-                self.notes.commas += 1;
-                continue;
-            }
-            at = self.skip_blanks(at);
+            at = self.skip_blanks(value.end as usize);
             match self.peek(at) {
                 Some(b',') => at = self.skip_blanks(at + 1),
                 Some(b'}') => return Ok(at + 1),

@@ -131,26 +131,41 @@ impl<'t> Scanner<'t> {
     /// A whole value that begins at `at`; a container there is on `level`.
     #[inline(always)]
     pub fn value(&mut self, at: usize, level: u32) -> Scan<Value> {
-        let (kind, end, flags) = match self.peek(at) {
-            Some(b'"') => {
-                let (end, flags) = self.string(at + 1)?;
-                (Kind::String, end, flags)
-            }
-            Some(b'{') => (Kind::Object, self.container(at, level)?, 0),
-            Some(b'[') => (Kind::Array, self.container(at, level)?, 0),
-            Some(b'0'..=b'9') => (Kind::Number, number_end(self.text, at)?, 0),
-            _ => {
-                let (kind, end) = self.word(at)?;
-                (kind, end, 0)
-            }
+        if self.peek(at) == Some(b'"') {
+            let special = self.work.marks.special(self.text, at + 1);
+            return self.string_value(at, special);
+        }
+        self.bare_value(at, level)
+    }
+
+    /// A string that opens at `at`; `special` is the first byte behind it that is not plain.
+    #[inline(always)]
+    fn string_value(&mut self, at: usize, special: usize) -> Scan<Value> {
+        let (end, flags) = self.string_end(special)?;
+        Ok(Value { start: at as u32, end: end as u32, kind: Kind::String, flags })
+    }
+
+    /// A value that is no string.
+    #[inline(always)]
+    fn bare_value(&mut self, at: usize, level: u32) -> Scan<Value> {
+        let (kind, end) = match self.peek(at) {
+            Some(b'0'..=b'9') => (Kind::Number, number_end(self.text, at)?),
+            Some(b'{') => (Kind::Object, self.container(at, level)?),
+            Some(b'[') => (Kind::Array, self.container(at, level)?),
+            _ => self.word(at)?,
         };
-        Ok(Value { start: at as u32, end: end as u32, kind, flags })
+        Ok(Value { start: at as u32, end: end as u32, kind, flags: 0 })
     }
 
     /// The rest of a string; `at` is behind its opening quote. Returns the index behind the closing one.
     #[inline(always)]
     fn string(&mut self, at: usize) -> Scan<(usize, u16)> {
         let special = self.work.marks.special(self.text, at);
+        self.string_end(special)
+    }
+
+    #[inline(always)]
+    fn string_end(&mut self, special: usize) -> Scan<(usize, u16)> {
         match self.peek(special) {
             Some(b'"') => Ok((special + 1, 0)),
             _ => self.special_string(special),

@@ -45,6 +45,12 @@ impl Value {
     /// No such member.
     pub const ABSENT: Self = Self { start: 0, end: 0, kind: Kind::Absent, flags: 0 };
 
+    /// A string whose raw text is its value.
+    #[inline]
+    pub fn plain(start: usize, end: usize) -> Self {
+        Self { start: start as u32, end: end as u32, kind: Kind::String, flags: 0 }
+    }
+
     /// The value's text as it was received, quotes included.
     #[inline]
     pub fn raw(self, payload: &[u8]) -> &[u8] {

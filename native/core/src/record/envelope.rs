@@ -224,9 +224,11 @@ impl<'a> Accepted<'a> {
         let flags = self.flags();
         out.skip(RECORD_HEADER_BYTES);
         self.put_key(out);
-        let key = out.since(RECORD_HEADER_BYTES);
-        let (key_hash, key_length) = (murmur2(key), key.len());
+        let key_end = out.length();
         self.put_envelope(out, flags);
+        // Not before: the processor waits when what was written in pieces is read in others a moment later.
+        let key = &out.since(RECORD_HEADER_BYTES)[..key_end - RECORD_HEADER_BYTES];
+        let (key_hash, key_length) = (murmur2(key), key.len());
         let length = out.length();
         self.put_header(out, [length, key_length], flags, key_hash);
         Written { length, flags, key_hash }

@@ -36,7 +36,7 @@ impl<'b> Writer<'b> {
     }
 
     /// A text as a JSON string.
-    #[inline]
+    #[inline(always)]
     pub fn string(&mut self, text: Text) {
         self.put(b"\"");
         if text.is_plain {
@@ -64,10 +64,11 @@ impl Sink for Writer<'_> {
     }
 }
 
-/// `copy_from_slice`, short ones without a call: the first and the last half of at most 32 bytes may overlap.
+/// `copy_from_slice`, short ones without a call: the first and the last half of at most 64 bytes may overlap.
 #[inline(always)]
 fn copy(target: &mut [u8], source: &[u8]) {
     match source.len() {
+        33..=64 => copy_halves::<32>(target, source),
         16..=32 => copy_halves::<16>(target, source),
         8..16 => copy_halves::<8>(target, source),
         4..8 => copy_halves::<4>(target, source),
