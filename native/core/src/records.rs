@@ -396,6 +396,7 @@ fn write(
             written
         }
     };
+    debug_assert!(written.length <= bytes_max, "{} of {bytes_max} bytes", written.length);
     row[row::LENGTH] = written.length as i32;
     row[row::FLAGS] = i32::from(written.flags);
     row[row::KEY_HASH] = written.key_hash;

@@ -193,30 +193,39 @@ impl<'a> Accepted<'a> {
 
     /// At least as many bytes as [`Accepted::write`] will write.
     pub fn bytes_max(&self) -> usize {
-        // Once in the key, once in the envelope.
-        let twice = |text: Option<Text>| match text {
-            Some(Text { bytes, is_plain: true }) => bytes.len() * 2,
-            Some(Text { bytes, is_plain: false }) => bytes.len() * (1 + ESCAPE_BYTES_MAX),
-            None => 0,
-        };
+        /// Records up to this length are not worth a closer look at their texts.
+        const SMALL: usize = 1024;
+        /// Token, ids and group, each in key and envelope.
+        const TEXTS_MAX: usize = 5 * 2;
         let Self { item, request, .. } = self;
         let envelope = &request.envelope;
         let context = envelope.request_id.len() * 3
             + envelope.ip_json.len()
             + envelope.ua_json.len()
-            + envelope.project_id_json.len();
-        let texts = [
-            self.token,
-            self.distinct_id.text,
-            self.insert_id,
-            item.text(slot::GROUP_KEY),
-            item.text(slot::GROUP_ID),
-        ];
-        FIXED_BYTES_MAX
-            + context
-            + LIB_BYTES_MAX * ESCAPE_BYTES_MAX
-            + texts.into_iter().map(twice).sum::<usize>()
-            + compact_bytes_max(item.raw().len(), item.notes, item.is_utf8)
+            + envelope.project_id_json.len()
+            + envelope.auth_token.len() * (1 + ESCAPE_BYTES_MAX);
+        let length = item.raw().len();
+        let texts = if length <= SMALL && !item.notes.special {
+            // Whatever does not come from the context is a part of the record as it stands.
+            length * TEXTS_MAX
+        } else {
+            self.texts_bytes_max()
+        };
+        let record = compact_bytes_max(length, item.notes, item.is_utf8);
+        FIXED_BYTES_MAX + context + LIB_BYTES_MAX * ESCAPE_BYTES_MAX + texts + record
+    }
+
+    /// The same of the texts alone: once in the key, once in the envelope.
+    #[inline(never)]
+    fn texts_bytes_max(&self) -> usize {
+        let twice = |text: Option<Text>| match text {
+            Some(Text { bytes, is_plain: true }) => bytes.len() * 2,
+            Some(Text { bytes, is_plain: false }) => bytes.len() * (1 + ESCAPE_BYTES_MAX),
+            None => 0,
+        };
+        let group = [self.item.text(slot::GROUP_KEY), self.item.text(slot::GROUP_ID)];
+        let own = [self.token, self.distinct_id.text, self.insert_id];
+        own.into_iter().chain(group).map(twice).sum()
     }
 
     /// Writes the record.
