@@ -52,6 +52,24 @@ fn white_space_between_tokens_goes_however_much_there_is_of_it() {
     }
 }
 
+/// A debug assertion compares what was written with what was thought to be the most.
+#[test]
+fn texts_as_long_as_they_can_be_are_within_the_bound() {
+    let mut harness = Harness::new(options());
+    for length in [10, 200, 300, 600, 900, 1000, 5000] {
+        for (texts, escape) in [(1, ""), (2, ""), (3, ""), (3, "\\u0001")] {
+            let text =
+                |index: usize| if index < texts { "i".repeat(length / texts) + escape } else { "x".into() };
+            let [one, two, three] = [0, 1, 2].map(text);
+            let body = format!(
+                r#"{{"event":"e","properties":{{"distinct_id":"{one}","token":"{two}","$insert_id":"{three}"}}}}"#
+            );
+            assert_eq!(harness.decode_freely(json(&body)), OK, "{texts} texts of {length} bytes");
+            assert_eq!(harness.header(header::ACCEPTED), 1);
+        }
+    }
+}
+
 #[test]
 fn too_little_room_changes_nothing_and_says_exactly_how_much_is_needed() {
     let body = format!("[{EVENT},{},{{}}]", EVENT.replace("t0k", "t1k"));
