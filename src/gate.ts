@@ -9,7 +9,7 @@ import { type Clock, systemClock } from './clock.js'
 import type { Config } from './config.js'
 import { selectDecoder } from './decode/select.js'
 import { decoderOptions } from './decoder-options.js'
-import { createIngest, type IngestListener } from './http/app.js'
+import { createIngest, type IngestListener, type IngestParts } from './http/app.js'
 import { createOps } from './http/ops.js'
 import { Intake } from './intake.js'
 import { Ledger } from './ledger.js'
@@ -23,16 +23,21 @@ import { Replayer, type ReplayRequest, type ReplayResult } from './replay.js'
 import { RequestIds } from './request-id.js'
 import { fullnessWarning, Growth, type Phase, readiness, type StatusParts, statusOf } from './status.js'
 import { Storage } from './storage.js'
+import { trialNotice } from './platform.js'
 import { packageVersion } from './version.js'
 
 export interface GateParts {
   readonly logger: Logger
   readonly clock?: Clock
   readonly disk?: Disk
+  /** What takes events in; a listener of its own unless given (src/fastify.ts mounts routes in another's app). */
+  readonly ingest?: (parts: IngestParts) => IngestListener
+  /** false: there is no ops listener. */
+  readonly ops?: boolean
 }
 
 export interface Gate {
-  /** `http://127.0.0.1:8080`: the public listener. */
+  /** `http://127.0.0.1:8080`: the public listener. '' for what is no listener of ours. */
   readonly ingestAddress: string
   readonly opsAddress: string
   /** Serves on for drain_ms, answers what is in flight, closes the log. */
@@ -57,12 +62,13 @@ export async function startGate(config: Config, parts: GateParts): Promise<Gate>
 
 async function start(
   config: Config,
-  { logger, clock = systemClock, disk = nodeDisk }: GateParts,
+  { logger, clock = systemClock, disk = nodeDisk, ingest: entrance = createIngest, ops: withOps }: GateParts,
   started: (() => Promise<void>)[],
 ): Promise<Omit<Gate, 'stop'>> {
+  sayIfForTrials(logger)
   const storage = await Storage.open(config, { logger, clock, disk })
   started.push(() => storage.close())
-  const parts = build(config, storage, logger, clock)
+  const parts = build(config, storage, { logger, clock, entrance })
   const { status, ingest } = parts
   const replay = await replays(config, storage, parts, disk)
   let phase: Phase = 'starting'
@@ -77,9 +83,9 @@ async function start(
     budget: parts.budget,
   })
 
-  const opsAddress = await ops.listen()
+  const opsAddress = withOps === false ? '' : await ops.listen()
   started.push(() => ops.close())
-  storage.announce(opsAddress)
+  if (opsAddress !== '') storage.announce(opsAddress)
   const ingestAddress = await ingest.listen()
   started.push(() => ingest.close())
   phase = 'serving'
@@ -100,8 +106,14 @@ interface Parts {
   readonly status: StatusParts
 }
 
+interface Outer {
+  readonly logger: Logger
+  readonly clock: Clock
+  readonly entrance: (parts: IngestParts) => IngestListener
+}
+
 /** Everything between the listeners and the storage; nothing here waits. */
-function build(config: Config, { log, rejectsLog }: Storage, logger: Logger, clock: Clock): Parts {
+function build(config: Config, { log, rejectsLog }: Storage, { logger, clock, entrance }: Outer): Parts {
   const selection = selectDecoder(config.decoder, decoderOptions(config))
   const { decoder } = selection
   if (decoder.name === 'reference') logger.warn(`${selection.reason} Results are the same, at a higher cost.`)
@@ -112,7 +124,7 @@ function build(config: Config, { log, rejectsLog }: Storage, logger: Logger, clo
   const rejects = new Rejects(rejectsLog, decoder.tokens, clock, config.storeIp)
   const requestIds = new RequestIds(randomBytes(8))
   const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
-  const ingest = createIngest({ config, intake, budget, logger, clock })
+  const ingest = entrance({ config, intake, budget, logger, clock })
   const status: StatusParts = {
     version: packageVersion(),
     config,
@@ -146,6 +158,11 @@ async function replays(
     bodyLimitBytes: config.bodyLimitBytes,
   })
   return (request) => replayer.replay(request)
+}
+
+function sayIfForTrials(logger: Logger): void {
+  const notice = trialNotice(process.platform)
+  if (notice !== undefined) logger.warn(notice)
 }
 
 /** At 70 % and 90 %, with the hours left: while there still is time to do something. */

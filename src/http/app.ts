@@ -2,34 +2,16 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
-import type { Budget } from '../budget.js'
-import type { Clock } from '../clock.js'
-import type { Config } from '../config.js'
-import type { Intake } from '../intake.js'
-import type { Logger } from '../logger.js'
 import { unavailable } from './answer.js'
-import { ImportAuth } from './auth.js'
-import { connectionOf, type TimedReceiving } from './connection.js'
+import { connectionOf } from './connection.js'
+import { IngestCore, type IngestParts, SWEEP_MS_MAX } from './core.js'
 import { addCors, type Headers } from './cors.js'
-import { RequestCounts } from './counts.js'
+import type { RequestCounts } from './counts.js'
 import { clientErrors, refuseConnect } from './failures.js'
-import { IngestRoutes } from './ingest.js'
-import { Inflater } from './inflate.js'
 import { answerAndLinger } from './linger.js'
-import { pathOf, type Paths, pathsOf } from './paths.js'
-import { Peers } from './peer.js'
-import { Replies } from './replies.js'
-import { SlowReaders } from './slow-readers.js'
+import { pathOf } from './paths.js'
 
-export interface IngestParts {
-  readonly config: Config
-  readonly intake: Pick<Intake, 'take' | 'refuse'>
-  readonly budget: Budget
-  readonly logger: Logger
-  readonly clock: Clock
-  /** How long `close` waits for requests in flight; CLOSE_MS_MAX unless given. */
-  readonly closeMsMax?: number
-}
+export type { IngestParts } from './core.js'
 
 export interface IngestListener {
   /** Starts to listen; the address as `http://127.0.0.1:8080`. */
@@ -50,8 +32,6 @@ export const SLACK_CONNECTIONS = 256
 export const CLOSE_MS_MAX = 10_000
 /** How long a connection that has not sent anything is waited for when the listener closes. */
 const UNUSED_MS_MAX = 500
-/** How often time-outs are looked after. */
-const SWEEP_MS_MAX = 500
 const RETRY_CONNECTIONS_S = 5
 
 export function createIngest(parts: IngestParts): IngestListener {
@@ -59,40 +39,33 @@ export function createIngest(parts: IngestParts): IngestListener {
 }
 
 class Listener implements IngestListener {
-  readonly counts = new RequestCounts()
-  private readonly replies: Replies
-  private readonly slowReaders: SlowReaders
-  private readonly receiving = new Set<TimedReceiving>()
+  readonly counts: RequestCounts
+  private readonly core: IngestCore
   private readonly connections = new Set<Socket>()
-  private readonly paths: Paths
   private readonly app: FastifyInstance
   /** Open connections that came beyond the limit. */
   private slack = 0
-  private sweeper: NodeJS.Timeout | undefined = undefined
 
   constructor(private readonly parts: IngestParts) {
-    const { config, budget, clock } = parts
-    this.slowReaders = new SlowReaders(budget, clock, config.bodyTimeoutMs)
-    this.replies = new Replies(this.counts, this.slowReaders)
-    this.paths = pathsOf(config)
+    this.core = new IngestCore(parts)
+    this.counts = this.core.counts
     this.app = this.createApp()
   }
 
   async listen(): Promise<string> {
     const { host, port } = this.parts.config
     await this.app.listen({ host, port })
-    const sweepMs = Math.min(SWEEP_MS_MAX, this.parts.config.bodyTimeoutMs / 2)
-    this.sweeper = setInterval(() => this.sweep(), sweepMs).unref()
+    this.core.startSweeping()
     return addressOf(this.app.server.address() as AddressInfo)
   }
 
   drain(): void {
-    this.replies.draining = true
+    this.core.replies.draining = true
   }
 
   async close(): Promise<void> {
     this.drain()
-    this.replies.closing = true
+    this.core.replies.closing = true
     // The first request of a connection may be on its way.
     const unused = [...this.connections].filter(isUnused)
     setTimeout(() => unused.filter(isUnused).forEach((socket) => socket.destroy()), UNUSED_MS_MAX)
@@ -101,29 +74,13 @@ class Listener implements IngestListener {
       await this.app.close()
     } finally {
       clearTimeout(giveUp)
-      clearInterval(this.sweeper)
+      this.core.stopSweeping()
     }
   }
 
   private createApp(): FastifyInstance {
-    const { config, intake, budget, logger, clock } = this.parts
-    const routes = new IngestRoutes(
-      {
-        intake,
-        budget,
-        logger,
-        clock,
-        counts: this.counts,
-        auth: new ImportAuth(config),
-        peers: new Peers(config.trustedProxies),
-        inflater: new Inflater(),
-        replies: this.replies,
-        dialect: { redirectHosts: config.redirectHosts, durable: config.ack },
-        bodyLimitBytes: config.bodyLimitBytes,
-        receiving: this.receiving,
-      },
-      this.paths,
-    )
+    const { config } = this.parts
+    const { routes } = this.core
     const app = fastify({
       serverFactory: (handler) => this.createServer(handler),
       // The router is not to answer what it cannot read: `/%` is an unknown path like any other.
@@ -137,6 +94,9 @@ class Listener implements IngestListener {
       keepAliveTimeout: config.keepAliveTimeoutMs,
       routerOptions: { querystringParser: (query) => query as never, maxParamLength: HEAD_BYTES_MAX },
     })
+    // Bodies are collected by the exchange: for POST, whose every microsecond counts, the framework need not even look at
+    // the Content-Type.
+    app.addHttpMethod('POST', { hasBody: false, overrideExisting: true })
     routes.register(app)
     return app
   }
@@ -190,22 +150,12 @@ class Listener implements IngestListener {
 
   /** A dropped socket would make browsers delete their events (promise P2): the request is read, and answered. */
   private refuse(request: IncomingMessage, response: ServerResponse): void {
-    const endpoint = this.paths.get(pathOf(request.url ?? ''))?.endpoint
+    const endpoint = this.core.paths.get(pathOf(request.url ?? ''))?.endpoint
     const { status, type, body, headers } = unavailable(endpoint, RETRY_CONNECTIONS_S)
     const all: Headers = { 'content-type': type, 'cache-control': 'no-store', ...headers }
     addCors(all, request.headers.origin)
     this.counts.count(endpoint, status)
     answerAndLinger(request, response, { status, headers: all }, body)
-  }
-
-  private sweep(): void {
-    const { clock, config } = this.parts
-    const oldest = clock.monoMs() - config.bodyTimeoutMs
-    for (const request of this.receiving) {
-      if (request.startedMs > oldest) break
-      request.broken(408)
-    }
-    this.slowReaders.sweep()
   }
 
   private destroyConnections(): void {

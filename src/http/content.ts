@@ -1,5 +1,6 @@
 /** What the head says about the body (docs/PROTOCOL.md 2, steps 1 and 2). */
 import type { IncomingMessage } from 'node:http'
+import type { FastifyReply } from 'fastify'
 import { Content, type ContentClass } from '../decode/decoder.js'
 
 const CLASSES: ReadonlyMap<string, ContentClass> = new Map([
@@ -50,9 +51,11 @@ export function declaredLength({ headers }: IncomingMessage): number | undefined
 
 const CONTINUE = '100-continue'
 
-/** Does the client wait to be told that its body is wanted? */
-export function expectsContinue({ headers }: IncomingMessage): boolean {
-  return headers.expect !== undefined && headers.expect.toLowerCase() === CONTINUE
+/** Tells a client that waits to hear it that its body is wanted. A server that does not take that upon itself has done so. */
+export function sendContinue({ request, raw, server }: FastifyReply): void {
+  const { expect } = request.raw.headers
+  if (expect === undefined || expect.toLowerCase() !== CONTINUE) return
+  if (server.server.listenerCount('checkContinue') > 0) raw.writeContinue()
 }
 
 /** The raw query, without `?`; '' for none. */

@@ -2,7 +2,7 @@
 import type { FastifyReply } from 'fastify'
 import { type Answer, brokenBody } from './answer.js'
 import { connectionOf, type TimedReceiving } from './connection.js'
-import { expectsContinue } from './content.js'
+import { sendContinue } from './content.js'
 import type { ExchangeServices } from './exchange.js'
 
 export class Discard implements TimedReceiving {
@@ -20,7 +20,7 @@ export class Discard implements TimedReceiving {
 
   start(): void {
     const request = this.reply.request.raw
-    if (expectsContinue(request)) this.reply.raw.writeContinue()
+    sendContinue(this.reply)
     this.services.receiving.add(this)
     connectionOf(request.socket).receiving = this
     request.on('end', this.onEnd).on('error', this.onGone).resume()

@@ -15,7 +15,7 @@ import { type Answer, bodyTooLarge, brokenBody, jsonAnswer, refusal, unavailable
 import type { ImportAuth } from './auth.js'
 import { BodyCollector, type BodySink } from './body.js'
 import { type Connection, connectionOf, type TimedReceiving, Turn } from './connection.js'
-import { codingOf, contentClassOf, declaredLength, expectsContinue, headBytes, queryOf } from './content.js'
+import { codingOf, contentClassOf, declaredLength, headBytes, queryOf, sendContinue } from './content.js'
 import type { RequestCounts } from './counts.js'
 import { answerOf, type DialectOptions } from './dialect.js'
 import { GZIP_INVALID, queryBits } from './gzip-invalid.js'
@@ -106,7 +106,7 @@ export class Exchange implements BodySink, TimedReceiving {
 
   private receive(length: number | undefined): void {
     const request = this.reply.request.raw
-    if (expectsContinue(request)) this.reply.raw.writeContinue()
+    sendContinue(this.reply)
     this.connection.receiving = this
     this.services.receiving.add(this)
     this.collector = new BodyCollector(request, length, this.services.bodyLimitBytes, this)

@@ -12,6 +12,11 @@ import { pathOf, type Paths, type Target } from './paths.js'
 import type { Replies } from './replies.js'
 import { allowedMethods, type SmallEndpoint } from './small.js'
 
+const REFUSED: Readonly<Record<number, string>> = {
+  401: 'unauthorized',
+  403: 'forbidden',
+  429: 'too many requests',
+}
 const PLAIN_PATH = /^[\w/.~-]+$/
 
 type Handler = (request: FastifyRequest, reply: FastifyReply) => void
@@ -30,12 +35,13 @@ export class IngestRoutes {
     this.replies = services.replies
   }
 
-  /** Registers everything on an instance of its own. */
+  /**
+   * Registers everything on an instance of its own: an app, or a plugin's scope with a prefix, where parsers, error handler
+   * and the answer to unknown paths are those of that scope alone. What an app's scopes share is left as it is.
+   */
   register(instance: FastifyInstance): void {
     instance.removeAllContentTypeParsers()
-    // Bodies are collected by the exchange, which can refuse them: here nothing is read, and for POST, whose every
-    // microsecond counts, not even the Content-Type is.
-    instance.addHttpMethod('POST', { hasBody: false, overrideExisting: true })
+    // Bodies are collected by the exchange, which can refuse them: here nothing is read.
     instance.addContentTypeParser('*', (_request, _payload, done) => done(null))
     instance.setErrorHandler((error, request, reply) => this.failed(error, request, reply))
     instance.setNotFoundHandler((request, reply) => this.route(request, reply))
@@ -45,9 +51,11 @@ export class IngestRoutes {
       // All else - further slashes, fragments, other methods - is sorted out by `route`, and so are paths in which
       // the router would see a pattern.
       if (!PLAIN_PATH.test(path)) continue
-      for (const url of [path, `${path}/`]) {
-        instance.get(url, { exposeHeadRoute: false }, handler)
-        instance.post(url, handler)
+      // The framework puts the scope's prefix before them again.
+      const url = path.slice(instance.prefix.length)
+      for (const form of ignoresTrailingSlash(instance) ? [url] : [url, `${url}/`]) {
+        instance.get(form, { exposeHeadRoute: false }, handler)
+        instance.post(form, handler)
       }
     }
   }
@@ -99,6 +107,15 @@ export class IngestRoutes {
     else this.replies.refuse(reply, endpoint, answer)
   }
 
+  /** By a hook of the app that we are mounted in (credentials, rates): its headers go along, its text does not. */
+  private refusedBefore(reply: FastifyReply, status: number): void {
+    const endpoint = this.paths.get(pathOf(reply.request.raw.url ?? ''))?.endpoint
+    const headers = Object.fromEntries(
+      Object.entries(reply.getHeaders()).map(([name, value]) => [name, String(value)]),
+    )
+    this.refuse(reply, endpoint, refusal(endpoint, status, REFUSED[status] ?? 'refused', headers))
+  }
+
   /**
    * A Content-Type that is none is refused by the framework before the request of another method is looked at: it is no
    * fault of theirs. Everything else is one of ours (promise P3).
@@ -107,11 +124,18 @@ export class IngestRoutes {
     if ((error as { code?: unknown }).code === 'FST_ERR_CTP_INVALID_MEDIA_TYPE') {
       return this.route(request, reply.code(200))
     }
+    const status = (error as { statusCode?: unknown }).statusCode
+    if (typeof status === 'number' && status >= 400 && status < 500) return this.refusedBefore(reply, status)
     this.counts.failures++
     this.logger.error({ err: error, path: pathOf(request.raw.url ?? '') }, 'a request failed unexpectedly')
     const endpoint = this.paths.get(pathOf(request.raw.url ?? ''))?.endpoint
     this.refuse(reply, endpoint, refusal(endpoint, 500, 'internal error'))
   }
+}
+
+/** Then a path and the same with a slash at its end are one route, which must not be declared twice. */
+function ignoresTrailingSlash({ initialConfig }: FastifyInstance): boolean {
+  return (initialConfig.routerOptions?.ignoreTrailingSlash ?? initialConfig.ignoreTrailingSlash) === true
 }
 
 function isPage({ small }: Target): boolean {
