@@ -4,6 +4,7 @@
  */
 import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from '../record.js'
 import { packageVersion } from '../version.js'
+import { checkAddonFiles } from './addon-file.js'
 import {
   type DecodedBatch,
   type Decoder,
@@ -71,10 +72,14 @@ interface QuickBuffer extends Buffer {
 
 const specifier: string = '#native'
 /** The addon, or why it cannot be loaded. */
-const addonOrError: NativeAddon | Error = await import(specifier).then(
-  (loaded: NativeAddon) => loaded,
-  (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
-)
+const addonOrError: NativeAddon | Error = await loadAddon().catch((error: unknown) => {
+  return error instanceof Error ? error : new Error(String(error))
+})
+
+async function loadAddon(): Promise<NativeAddon> {
+  checkAddonFiles()
+  return (await import(specifier)) as NativeAddon
+}
 
 /** Every constant that both sides must agree on, by the name that the addon's `layout` uses. */
 export function expectedLayout(): Record<string, number> {
