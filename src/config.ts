@@ -9,9 +9,9 @@ import { fileKey, KEYS, SETTINGS, settingOf, type Key, type Settings } from './c
 import { fromEnvironment, fromFile, type Environment, type Raw, type RawSettings } from './config/sources.js'
 import { readTokensFile, type TokenEntry } from './config/tokens.js'
 
-export type { Aliases, TrustedProxies } from './config/networks.js'
+export type { TrustedProxies } from './config/networks.js'
 export type { Environment } from './config/sources.js'
-export type { ServiceAccount, TokenEntry } from './config/tokens.js'
+export type { TokenEntry } from './config/tokens.js'
 export type { Key as ConfigKey, Settings } from './config/schema.js'
 
 /** Everything that can be set. Sizes in bytes, times in milliseconds, undefined where the text says "by default". */

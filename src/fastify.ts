@@ -52,7 +52,7 @@ const PREFIX = /^(?:\/[\w.~-]+)+$/
  * @throws UsageError without a prefix, over HTTP/2, for settings that contradict each other;
  *   SluicegateError `data_dir_locked`, `log_format_newer` (the app does not get ready)
  */
-export const sluicegate: FastifyPluginAsync<SluicegateOptions> = async (instance, options) => {
+const sluicegate: FastifyPluginAsync<SluicegateOptions> = async (instance, options) => {
   checkApp(instance)
   if (options.parts !== undefined) return mountParts(instance, options.parts)
   const config = configWith({ ...options.config, mountPrefix: instance.prefix, drainMs: 0 })

@@ -3,7 +3,6 @@ import { type Endpoint, KINDS } from '../record.js'
 
 /** The four ingest endpoints, and everything else: small endpoints, unknown paths, heads that could not be parsed. */
 export const COUNTED = ['track', 'engage', 'groups', 'import', 'other'] as const
-export type Counted = (typeof COUNTED)[number]
 
 export interface RequestCount {
   readonly endpoint: string
