@@ -117,6 +117,11 @@ export class RawConnection {
     this.socket.destroy()
   }
 
+  /** Breaks off with a reset instead of an end. */
+  reset(): void {
+    this.socket.resetAndDestroy()
+  }
+
   /**
    * The next reply (interim ones such as 100 included). Rejects when the connection ends before, or after 15 s.
    *
