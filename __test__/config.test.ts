@@ -165,6 +165,7 @@ describe('values', () => {
     [{ mountPrefix: '/mp/' }, '--mount-prefix must be a path'],
     [{ trustedProxies: '10.0.0.0/33' }, '`10.0.0.0/33` is none of them'],
     [{ trustedProxies: 'nginx' }, '`nginx` is none of them'],
+    [{ trustedProxies: 'constructor' }, '`constructor` is none of them'],
     [{ trustedProxies: '17' }, 'a number of hops (1-16)'],
     [{ aliases: 'track=t' }, 'ENDPOINT=/PATH'],
     [{ aliases: 'tracks=/t' }, 'ENDPOINT=/PATH'],

@@ -6,10 +6,10 @@ import type { Kind } from './kinds.js'
 /** How many hops, or which peers, may name the client in X-Forwarded-For. An empty list: nobody. */
 export type TrustedProxies = number | readonly string[]
 
-const NAMED_NETWORKS: Readonly<Record<string, readonly string[]>> = {
-  loopback: ['127.0.0.0/8', '::1/128'],
-  private: ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10', '169.254.0.0/16'],
-}
+const NAMED_NETWORKS: ReadonlyMap<string, readonly string[]> = new Map([
+  ['loopback', ['127.0.0.0/8', '::1/128']],
+  ['private', ['10.0.0.0/8', '172.16.0.0/12', '192.168.0.0/16', 'fc00::/7', 'fe80::/10', '169.254.0.0/16']],
+])
 
 /** Addresses and CIDR blocks (`loopback` and `private` are spelled out), or a number of hops. */
 export const trustedProxies: Kind<TrustedProxies> = {
@@ -36,7 +36,7 @@ function hopCount(hops: number): TrustedProxies {
 
 function network(part: string): readonly string[] {
   if (part === '') return []
-  const named = NAMED_NETWORKS[part]
+  const named = NAMED_NETWORKS.get(part)
   if (named !== undefined) return named
   const [address = '', prefix] = part.split('/')
   const bits = { 0: -1, 4: 32, 6: 128 }[isIP(address)] ?? -1
