@@ -1,18 +1,10 @@
 // `npm run pack:host`: leaves pack/sluicegate-VERSION.tgz and, for this machine's platform, pack/sluicegate-PLATFORM-VERSION.tgz,
-// as a release publishes them. Nothing is published. `--root` packs the root package alone.
+// as a release publishes them. Nothing is published. `--root` packs the root package alone, `--all` all platforms, whose
+// binaries must lie in native/.
 //
 // The manifest in the repository has no optionalDependencies: the platform packages of a version do not exist before it is
 // released, and `npm ci` would fail. They are written here, each with the exact version.
-import {
-  cpSync,
-  existsSync,
-  mkdirSync,
-  readdirSync,
-  readFileSync,
-  rmSync,
-  statSync,
-  writeFileSync,
-} from 'node:fs'
+import { cpSync, existsSync, mkdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs'
 import { spawnSync } from 'node:child_process'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -49,6 +41,16 @@ function pack(folder) {
   console.log(`pack/${basename(filename)}: ${entryCount} files, ${unpackedSize} bytes unpacked`)
 }
 
+/** The platforms to pack: none, all, or the one whose binary was built here. */
+function wanted() {
+  if (process.argv.includes('--root')) return []
+  const all = platforms(manifest)
+  const built = all.filter(({ binaryName }) => existsSync(join(root, 'native', binaryName)))
+  const count = process.argv.includes('--all') ? all.length : 1
+  if (built.length !== count) fail(`native/ has binaries of ${built.length} platforms instead of ${count}`)
+  return built
+}
+
 function stage(name, files, content) {
   const folder = join(staging, name)
   mkdirSync(folder, { recursive: true })
@@ -81,25 +83,15 @@ pack(
     rootManifest(manifest),
   ),
 )
-if (!process.argv.includes('--root')) {
-  const binaries = readdirSync(join(root, 'native')).filter((name) => name.endsWith('.node'))
-  if (binaries.length !== 1)
-    fail(`native/ has ${binaries.length} binaries instead of one; run npm run build:native first`)
-  const [binary] = binaries
-  const platform = platforms(manifest).find(({ binaryName }) => binaryName === binary)
-  if (platform === undefined) fail(`${binary} is of no platform that is published`)
-  const path = join(root, 'native', binary)
-  pack(
-    stage(
-      platform.name,
-      [
-        [path, binary],
-        [join(root, 'LICENSE'), 'LICENSE'],
-      ],
-      platformManifest(manifest, platform),
-    ),
-  )
-  const needed = platform.libc === 'glibc' ? `, needs glibc ${glibcNeeded(path)}` : ''
-  console.log(`${binary}: ${statSync(path).size} bytes${needed}`)
+for (const platform of wanted()) {
+  const { name, binaryName, libc } = platform
+  const path = join(root, 'native', binaryName)
+  const files = [
+    [path, binaryName],
+    [join(root, 'LICENSE'), 'LICENSE'],
+  ]
+  pack(stage(name, files, platformManifest(manifest, platform)))
+  const needed = libc === 'glibc' ? `, needs glibc ${glibcNeeded(path)}` : ''
+  console.log(`${binaryName}: ${statSync(path).size} bytes${needed}`)
 }
 rmSync(staging, { recursive: true, force: true })
