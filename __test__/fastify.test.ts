@@ -211,6 +211,28 @@ describe('when the app closes', () => {
   })
 })
 
+it('P2: pipelined requests are all answered before a closing app lets their connection go', async () => {
+  const log = new MemoryLog()
+  log.held = true
+  const { parts } = memoryParts({}, undefined, log)
+  const app = ownersApp()
+  const address = await serve(app, { parts })
+  const client = await Client.open(Number(new URL(address).port))
+  undo.push(() => client.destroy())
+  const request = requestBytes('/mp/track', { headers: JSON_BODY, body: EVENT })
+  client.write(request, request)
+  while (log.waitingCommits < 2) await new Promise((resolve) => setTimeout(resolve, 5))
+  const closed = app.close()
+  await new Promise((resolve) => setTimeout(resolve, 50))
+  log.release()
+  const replies = [await client.reply(), await client.reply()]
+  expect(replies.map(({ body, headers }) => [body, headers['connection']])).toEqual([
+    ['1', 'keep-alive'],
+    ['1', 'close'],
+  ])
+  await closed
+})
+
 describe('what cannot work is refused', () => {
   const ready = (app: FastifyInstance, prefix: string, config = {}): Promise<unknown> => {
     undo.push(() => app.close())

@@ -1,9 +1,9 @@
 // Licences and sources of everything that ends up on a user's machine: npm packages of the lock file that are no
 // development dependency, and crates that are linked into the binary. Offline; the allowed licences are those of deny.toml,
 // and further ones here with a reason each. Exit code 1 with a line for whatever is not allowed.
-import { execFileSync } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { crateMetadata } from './release/crates.mjs'
 
 const root = fileURLToPath(new URL('..', import.meta.url))
 
@@ -69,11 +69,7 @@ export function allowedLicenses(denyToml) {
 function main() {
   const allowed = allowedLicenses(readFileSync(`${root}deny.toml`, 'utf8'))
   const lock = JSON.parse(readFileSync(`${root}package-lock.json`, 'utf8'))
-  const metadata = execFileSync('cargo', ['metadata', '--format-version', '1', '--locked', '--offline'], {
-    cwd: root,
-    maxBuffer: 2 ** 26,
-  })
-  const crates = JSON.parse(metadata)
+  const crates = crateMetadata(root)
   const faults = [...npmFaults(lock, allowed), ...crateFaults(crates, allowed)]
   for (const fault of faults) console.error(fault)
   const packages = Object.entries(lock.packages).filter(([path, { dev }]) => path !== '' && dev !== true)

@@ -73,3 +73,11 @@ export function describeUnless(
   if (skips !== undefined) appendFileSync(skips, `${name}: ${reason}\n`)
   describe.skip(name, suite)
 }
+
+/** Notes that a test is skipped; fails it instead where nothing may be skipped. */
+export function skipped(name: string, reason: string, cause?: unknown): void {
+  if ((process.env['SLUICEGATE_TEST_REQUIRE'] ?? '').split(',').includes('all'))
+    throw new Error(reason, { cause })
+  const skips = process.env['SLUICEGATE_TEST_SKIPS']
+  if (skips !== undefined) appendFileSync(skips, `${name}: ${reason}\n`)
+}

@@ -3,6 +3,7 @@
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { fileURLToPath } from 'node:url'
+import { crateMetadata } from './crates.mjs'
 
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const run = (command, ...args) =>
@@ -10,7 +11,7 @@ const run = (command, ...args) =>
 
 const { version } = JSON.parse(readFileSync(`${root}package.json`, 'utf8'))
 const sbom = run('npm', 'sbom', '--omit', 'dev', '--package-lock-only', '--sbom-format', 'cyclonedx')
-const { packages } = run('cargo', 'metadata', '--format-version', '1', '--locked', '--offline')
+const { packages } = crateMetadata(root)
 const crates = packages.map(({ name, version: crate, license, source }) => ({
   type: 'library',
   'bom-ref': `cargo:${name}@${crate}`,
