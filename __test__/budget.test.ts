@@ -20,6 +20,12 @@ it('a refusal takes nothing', () => {
   expect([budget.usedBytes, budget.take(10)]).toEqual([0, true])
 })
 
+it('what is announced has to fit, and is not taken', () => {
+  const budget = new Budget(100)
+  expect([budget.take(10, 91), budget.take(10, 90), budget.take(10, 80)]).toEqual([false, true, true])
+  expect([budget.usedBytes, budget.refusals]).toEqual([20, 1])
+})
+
 it('notices that more is given back than was taken', () => {
   const budget = new Budget(10)
   budget.take(5)

@@ -1,6 +1,7 @@
 /**
  * One budget for the memory of everything under way (promise P7): bodies being received, inflated bytes, waiting
- * requests and the log's batch buffers. What does not fit is answered 503 before it is read.
+ * requests and the log's batch buffers. What cannot fit by its head is answered 503 before its body is read; a body that
+ * no longer fits half-way is answered so then.
  */
 export class Budget {
   private used = 0
@@ -13,9 +14,13 @@ export class Budget {
     return this.used
   }
 
-  /** Takes `bytes` if they fit. */
-  take(bytes: number): boolean {
-    if (this.used + bytes > this.bytesMax) {
+  /**
+   * Takes `bytes` if they fit.
+   *
+   * @param announced bytes that may follow, which have to fit, too, but are taken only when they are there
+   */
+  take(bytes: number, announced = 0): boolean {
+    if (this.used + bytes + announced > this.bytesMax) {
       this.refusals++
       return false
     }

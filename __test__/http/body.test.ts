@@ -296,6 +296,22 @@ describe('gzip', () => {
 })
 
 describe('the memory budget (P7)', () => {
+  test('P2: bodies that are announced and never come keep nobody else out', async () => {
+    harness = await startIngest({ budgetBytes: 2 * MiB })
+    const head = requestBytes('/track', {
+      method: 'POST',
+      headers: { ...JSON_BODY, 'Content-Length': '1000000' },
+    })
+    const senders = await Promise.all(Array.from({ length: 40 }, () => Client.open(harness.port)))
+    for (const sender of senders) sender.write(head)
+    await until(() => harness.budget.usedBytes > 40 * 4096)
+    expect(harness.budget.usedBytes).toBeLessThan(40 * 5000)
+    const body = JSON.stringify(Array.from({ length: 1000 }, () => EVENT))
+    expect((await send(harness.port, '/track', { headers: JSON_BODY, body })).body).toBe('1')
+    for (const sender of senders) sender.destroy()
+    await until(() => harness.budget.usedBytes === 0)
+  })
+
   test('P2, R9: what does not fit is 503 with Retry-After and CORS before it is sent', async () => {
     harness = await startIngest({ budgetBytes: 1 * MiB })
     const head = { ...JSON_ORIGIN, 'Content-Length': String(2 * MiB) }
@@ -314,14 +330,42 @@ describe('the memory budget (P7)', () => {
     expect(harness.budget.usedBytes).toBe(0)
   })
 
-  test('an announced body is taken from it before any of it is there, and given back when the client leaves', async () => {
+  test('P2: a body that no longer fits half-way is 503 with Retry-After and CORS, readable while the rest is sent', async () => {
+    harness = await startIngest({ budgetBytes: 4 * MiB })
+    const client = await Client.open(harness.port)
+    const head = { ...JSON_ORIGIN, 'Content-Length': String(2 * MiB) }
+    client.write(requestBytes('/track', { method: 'POST', headers: head }), '['.repeat(MiB))
+    await until(() => harness.budget.usedBytes > MiB)
+    // Others took what was free when it was admitted.
+    const others = harness.budget.bytesMax - harness.budget.usedBytes
+    expect(harness.budget.take(others)).toBe(true)
+    client.write('['.repeat(MiB - 1))
+    const reply = await client.reply()
+    expect([reply.status, reply.body]).toEqual([503, '{"error":"unavailable, retry later","status":0}'])
+    expect(reply.headers).toMatchObject({
+      'retry-after': '2',
+      'access-control-allow-origin': ORIGIN.Origin,
+      connection: 'close',
+    })
+    expect(harness.budget.usedBytes).toBe(others)
+    client.write('[')
+    await client.closed()
+    expect(client.error).toBeUndefined()
+  })
+
+  test('an announced body is taken from it as it comes, and given back when the client leaves', async () => {
     harness = await startIngest()
     const client = await Client.open(harness.port)
     client.write(
       requestBytes('/track', { method: 'POST', headers: { ...JSON_BODY, 'Content-Length': '500000' } }),
     )
-    await until(() => harness.budget.usedBytes > 500_000)
+    await until(() => harness.budget.usedBytes > 4096)
+    expect(harness.budget.usedBytes).toBeLessThan(5000)
     client.write('[')
+    await until(() => harness.budget.usedBytes > 16_384)
+    expect(harness.budget.usedBytes).toBeLessThan(22_000)
+    client.write('['.repeat(299_999))
+    await until(() => harness.budget.usedBytes > 300_000)
     client.destroy()
     await until(() => harness.budget.usedBytes === 0)
   })

@@ -6,7 +6,7 @@
 import type { IncomingMessage } from 'node:http'
 
 export interface BodySink {
-  /** Takes memory for bytes that the head did not announce; false when there is none. */
+  /** Takes memory for further bytes; false when there is none. */
   hold(bytes: number): boolean
   bodyReceived(body: Buffer): void
   /** More than the limit, or no memory for it; the rest is unread. */
@@ -16,29 +16,31 @@ export interface BodySink {
 }
 
 const EMPTY = Buffer.alloc(0)
-/** The least that is taken from the budget for a chunked body; from there on its room doubles. */
-const CHUNKED_BYTES_MIN = 16 * 1024
+/** The least that is taken from the budget at once; from there on a body's room doubles. */
+const STEP_BYTES_MIN = 16 * 1024
 
 export class BodyCollector {
   private first: Buffer | undefined = undefined
   /** A body that came in more than one piece; up to `received` it is filled. */
   private whole: Buffer | undefined = undefined
-  /** Bytes that the sink holds for this body. */
-  private capacity: number
+  /**
+   * Bytes that the sink holds for this body: what came, not what was announced, or a handful of senders who announce much
+   * and send nothing would keep everybody else out.
+   */
+  private capacity = 0
   private received = 0
   private over = false
   private readonly onData = (chunk: Buffer): void => this.add(chunk)
   private readonly onEnd = (): void => this.finish()
   private readonly onGone = (): void => this.abort()
 
-  /** @param declared the body's length in bytes by its head, held already; undefined for a chunked body */
+  /** @param declared the body's length in bytes by its head; undefined for a chunked body */
   constructor(
     private readonly request: IncomingMessage,
-    declared: number | undefined,
+    private readonly declared: number | undefined,
     private readonly limit: number,
     private readonly sink: BodySink,
   ) {
-    this.capacity = declared ?? 0
     request.on('data', this.onData).on('end', this.onEnd).on('error', this.onGone)
   }
 
@@ -54,15 +56,15 @@ export class BodyCollector {
     const position = this.received
     this.received += chunk.length
     if (this.received > this.limit) return this.refuse('too large')
-    // Of an announced length node:http lets no more through than was announced.
     if (this.received > this.capacity && !this.grow()) return this.refuse('no memory')
     if (position === 0) this.first = chunk
     else this.roomBehind(position).set(chunk, position)
   }
 
   private grow(): boolean {
-    const wanted = Math.max(this.received, 2 * this.capacity, CHUNKED_BYTES_MIN)
-    const capacity = Math.min(this.limit, wanted)
+    const wanted = Math.max(this.received, 2 * this.capacity, STEP_BYTES_MIN)
+    // Of an announced length node:http lets no more through than was announced.
+    const capacity = Math.min(this.declared ?? this.limit, wanted)
     if (!this.sink.hold(capacity - this.capacity)) return false
     this.capacity = capacity
     return true

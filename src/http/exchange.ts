@@ -97,7 +97,7 @@ export class Exchange implements BodySink, TimedReceiving {
     if (content === undefined) return this.refuse(refusal(endpoint, 415, 'content-type not supported'))
     if (coding === undefined) return this.refuse(refusal(endpoint, 415, 'content-encoding not supported'))
     if (length !== undefined && length > services.bodyLimitBytes) return this.tooLarge()
-    if (!this.hold(OVERHEAD_BYTES + headBytes(request) + (length ?? 0))) return this.noMemory()
+    if (!this.hold(OVERHEAD_BYTES + headBytes(request), length)) return this.noMemory()
     this.content = content
     this.gzip = coding === 'gzip'
     if (length === 0) return this.take(EMPTY)
@@ -121,8 +121,8 @@ export class Exchange implements BodySink, TimedReceiving {
 
   // As the sink of the body.
 
-  hold(bytes: number): boolean {
-    if (!this.services.budget.take(bytes)) return false
+  hold(bytes: number, announced = 0): boolean {
+    if (!this.services.budget.take(bytes, announced)) return false
     this.heldBytes += bytes
     return true
   }
@@ -163,10 +163,7 @@ export class Exchange implements BodySink, TimedReceiving {
   /** @param heldBytes what was held before inflating began, which may have held more than it needed */
   private inflated(body: Buffer, result: Inflated, heldBytes: number): void {
     const needed = heldBytes + ('body' in result ? result.body.length : 0)
-    if (this.heldBytes > needed) {
-      this.services.budget.give(this.heldBytes - needed)
-      this.heldBytes = needed
-    }
+    this.giveBack(Math.max(0, this.heldBytes - needed))
     if ('body' in result) this.take(result.body)
     else if (result.fault === 'too large')
       this.answer(bodyTooLarge(this.endpoint, this.services.bodyLimitBytes))
@@ -280,8 +277,12 @@ export class Exchange implements BodySink, TimedReceiving {
 
   private release(): void {
     this.turn.end()
-    if (this.heldBytes === 0) return
-    this.services.budget.give(this.heldBytes)
-    this.heldBytes = 0
+    this.giveBack(this.heldBytes)
+  }
+
+  private giveBack(bytes: number): void {
+    if (bytes === 0) return
+    this.services.budget.give(bytes)
+    this.heldBytes -= bytes
   }
 }
