@@ -103,6 +103,8 @@ function addReading(app: FastifyInstance, { version, ready, status, metrics }: O
 const nullable = (type: object): object => ({ anyOf: [type, { type: 'null' }] })
 const word = (maxLength: number): object => nullable({ type: 'string', maxLength })
 const offset = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
+/** What a Date can hold. */
+const timeMs = { ...offset, maximum: 8.64e15 }
 const ENDPOINTS: readonly Endpoint[] = KINDS.filter((kind) => kind !== 'rejected')
 
 /** Further members of a rejected record (`v`, `kind`, `problem`, …) are let through and not looked at. */
@@ -115,7 +117,7 @@ const REPLAY_RECORD = {
     endpoint: { enum: ENDPOINTS },
     token: word(1024),
     project_id: word(1024),
-    received_ms: nullable(offset),
+    received_ms: nullable(timeMs),
     ip: word(64),
     ua: word(256),
     raw: { type: 'string' },
