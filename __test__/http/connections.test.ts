@@ -238,6 +238,25 @@ describe('closing', () => {
     expect(harness.ingest.counts.connections).toBe(0)
   })
 
+  test('P2: a body that never ends is answered 503 with CORS before its connection is closed', async () => {
+    harness = await startIngest({ closeMsMax: 200 })
+    const client = await open()
+    const small = await open()
+    client.write(post().subarray(0, -10))
+    small.write('POST /record HTTP/1.1\r\nHost: x\r\nContent-Length: 10\r\n\r\nabc')
+    await until(() => harness.ingest.counts.connections === 2 && harness.budget.usedBytes > 0)
+    const closing = harness.close()
+    expect(await client.reply()).toMatchObject({
+      status: 503,
+      headers: { 'retry-after': '5', 'access-control-allow-origin': ORIGIN.Origin },
+      body: UNAVAILABLE,
+    })
+    expect((await small.reply()).status).toBe(503)
+    await Promise.all([client.closed(), small.closed()])
+    await closing
+    expect(harness.budget.usedBytes).toBe(0)
+  })
+
   test('what never ends is destroyed after a while', async () => {
     harness = await startIngest({ closeMsMax: 300 })
     harness.log.held = true

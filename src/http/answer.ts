@@ -11,6 +11,9 @@ export interface Answer {
   readonly headers?: Headers
 }
 
+/** Until another process serves in place of this one. */
+const RETRY_STOPPING_S = 5
+
 export const JSON_TYPE = 'application/json'
 
 /** The phrase in coded replies; Node's own for 413 is a newer one. */
@@ -41,8 +44,9 @@ export function unavailable(endpoint: Endpoint | undefined, retryAfterS: number)
   return refusal(endpoint, 503, 'unavailable, retry later', { 'retry-after': String(retryAfterS) })
 }
 
-/** A body that never came to its end: it was not HTTP (400), or took too long (408). */
-export function brokenBody(endpoint: Endpoint | undefined, status: 400 | 408): Answer {
+/** A body that never came to its end: it was not HTTP (400), took too long (408), or there is no time for it left (503). */
+export function brokenBody(endpoint: Endpoint | undefined, status: 400 | 408 | 503): Answer {
+  if (status === 503) return unavailable(endpoint, RETRY_STOPPING_S)
   return refusal(endpoint, status, status === 408 ? 'request timeout' : 'bad request')
 }
 

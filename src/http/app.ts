@@ -20,7 +20,8 @@ export interface IngestListener {
   /** From now on every reply with none pipelined behind it carries `Connection: close`; used while draining. */
   drain(): void
   /**
-   * Stops accepting, answers what is in flight, closes idle connections; after `closeMsMax` what is left is destroyed.
+   * Stops accepting, answers what is in flight, closes idle connections. After `closeMsMax` bodies that are still coming
+   * in are answered 503, and what is left a moment later is destroyed.
    */
   close(): Promise<void>
 }
@@ -32,6 +33,8 @@ export const SLACK_CONNECTIONS = 256
 export const CLOSE_MS_MAX = 10_000
 /** How long a connection that has not sent anything is waited for when the listener closes. */
 const UNUSED_MS_MAX = 500
+/** For an answer to leave, and what is on its way against it to be read, before the connection is destroyed. */
+const LAST_ANSWER_MS = 2000
 const RETRY_CONNECTIONS_S = 5
 
 export function createIngest(parts: IngestParts): IngestListener {
@@ -69,11 +72,14 @@ class Listener implements IngestListener {
     // The first request of a connection may be on its way.
     const unused = [...this.connections].filter(isUnused)
     setTimeout(() => unused.filter(isUnused).forEach((socket) => socket.destroy()), UNUSED_MS_MAX)
-    const giveUp = setTimeout(() => this.destroyConnections(), this.parts.closeMsMax ?? CLOSE_MS_MAX)
+    const closeMs = this.parts.closeMsMax ?? CLOSE_MS_MAX
+    const giveUp = setTimeout(() => this.core.refuseReceiving(), closeMs)
+    const destroy = setTimeout(() => this.destroyConnections(), closeMs + LAST_ANSWER_MS)
     try {
       await this.app.close()
     } finally {
       clearTimeout(giveUp)
+      clearTimeout(destroy)
       this.core.stopSweeping()
     }
   }

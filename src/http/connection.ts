@@ -5,8 +5,8 @@ import type { Peer } from '../decode/decoder.js'
 
 /** A request whose body is being read; told when its end will not come. */
 export interface Receiving {
-  /** @param status 400: what came is not HTTP; 408: nothing came for too long */
-  broken(status: 400 | 408): void
+  /** @param status 400: what came is not HTTP; 408: it took too long; 503: the listener closes */
+  broken(status: 400 | 408 | 503): void
 }
 
 /** The same with a time-out. */

@@ -67,6 +67,11 @@ export class IngestCore {
     clearInterval(this.sweeper)
   }
 
+  /** Answers 503 where a body is still coming in: a browser whose upload is cut off unanswered deletes its events (P2). */
+  refuseReceiving(): void {
+    for (const request of this.receiving) request.broken(503)
+  }
+
   private sweep(): void {
     const { clock, config } = this.parts
     const oldest = clock.monoMs() - config.bodyTimeoutMs

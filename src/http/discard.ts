@@ -26,7 +26,7 @@ export class Discard implements TimedReceiving {
     request.on('end', this.onEnd).on('error', this.onGone).resume()
   }
 
-  broken(status: 400 | 408): void {
+  broken(status: 400 | 408 | 503): void {
     this.stop()
     this.services.replies.refuse(this.reply, undefined, brokenBody(undefined, status))
   }

@@ -144,7 +144,7 @@ export class Exchange implements BodySink, TimedReceiving {
     this.release()
   }
 
-  broken(status: 400 | 408): void {
+  broken(status: 400 | 408 | 503): void {
     this.collector?.stop()
     this.received()
     this.refuse(brokenBody(this.endpoint, status))
