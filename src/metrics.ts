@@ -113,6 +113,7 @@ export const DECLARATIONS: readonly Declaration[] = [
   gauge('http_connections', 'Open connections on the ingest listener.', [], ({ counts }) => one(counts.connections)),
   gauge('http_connections_max', 'Limit of open connections (--connections-max).', [], ({ config }) => one(config.connectionsMax)),
   counter('http_connections_refused_total', 'Connections answered 503 at the limit.', [], ({ counts }) => one(counts.refusedConnections)),
+  counter('http_connections_dropped_total', 'Connections closed unanswered: too many were being answered 503 already.', [], ({ counts }) => one(counts.droppedConnections)),
   gauge('requests_waiting', 'Requests that wait for room in the log.', [], ({ intake }) => one(intake.waiting)),
 
   gauge('memory_inflight_bytes', 'Memory taken by everything under way.', [], ({ budget }) => one(budget.usedBytes)),

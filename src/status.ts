@@ -25,7 +25,10 @@ export interface StatusParts {
   readonly rejects: Pick<Rejects, 'kept' | 'dropped'>
   readonly intake: Pick<Intake, 'waiting'>
   readonly budget: Pick<Budget, 'usedBytes' | 'bytesMax' | 'refusals'>
-  readonly counts: Pick<RequestCounts, 'requests' | 'durations' | 'connections' | 'refusedConnections'>
+  readonly counts: Pick<
+    RequestCounts,
+    'requests' | 'durations' | 'connections' | 'refusedConnections' | 'droppedConnections'
+  >
   readonly growth: Growth
 }
 

@@ -1,7 +1,8 @@
 /** Connections: pipelining, keep-alive, the limit, peers that do not read, draining, closing. docs/PROTOCOL.md 4.3. */
 import { afterEach, describe, expect, test } from 'vitest'
-import { SLACK_CONNECTIONS } from '../../src/http/app.js'
-import { EVENT } from '../decode/harness.js'
+import { ManualClock } from '../../src/clock.js'
+import { SLACK_CONNECTIONS } from '../../src/http/connections.js'
+import { EVENT, NOW_MS } from '../decode/harness.js'
 import { Client, type Harness, JSON_BODY, requestBytes, send, startIngest, until } from './support.js'
 
 let harness: Harness
@@ -149,12 +150,36 @@ describe('the connection limit (P2)', () => {
     expect((await next.reply()).body).toBe('1')
   })
 
-  test('those waiting to be refused are bounded, too: further ones are closed', async () => {
+  test('P7: those waiting to be refused are bounded, too: of more at once the last are closed', async () => {
     harness = await startIngest({ config: { connectionsMax: 1 } })
     const all = await Promise.all(Array.from({ length: SLACK_CONNECTIONS + 3 }, () => open()))
-    await until(() => harness.ingest.counts.refusedConnections === SLACK_CONNECTIONS + 2)
+    await until(() => harness.ingest.counts.droppedConnections === 2)
     await until(() => all.filter(({ ended }) => ended).length === 2)
     expect(harness.ingest.counts.connections).toBe(SLACK_CONNECTIONS + 1)
+    expect(harness.ingest.counts.refusedConnections).toBe(SLACK_CONNECTIONS)
+  })
+
+  test('P2: those that say nothing give way after a second: whoever asks then is answered 503', async () => {
+    const clock = new ManualClock(NOW_MS)
+    harness = await startIngest({ config: { connectionsMax: 1 }, clock })
+    const asking = [await open()]
+    asking.push(await open())
+    await until(() => harness.ingest.counts.connections === 2)
+    // It has begun to ask: its head is not whole yet.
+    asking[1]!.write('POST /track HTTP/1.1\r\n')
+    const silent = await Promise.all(Array.from({ length: SLACK_CONNECTIONS - 1 }, () => open()))
+    await until(() => harness.ingest.counts.connections === SLACK_CONNECTIONS + 1)
+    clock.advance(1000)
+    for (let n = 0; n < 3; n++) {
+      const reply = await send(harness.port, '/track', { headers: { ...JSON_BODY, ...ORIGIN }, body: json })
+      expect([reply.status, reply.headers['access-control-allow-origin']]).toEqual([503, ORIGIN.Origin])
+    }
+    await until(() => silent.some(({ ended }) => ended))
+    asking[1]!.write(post().subarray('POST /track HTTP/1.1\r\n'.length))
+    expect((await asking[1]!.reply()).status).toBe(503)
+    asking[0]!.write(post())
+    expect((await asking[0]!.reply()).body).toBe('1')
+    expect(harness.ingest.counts.droppedConnections).toBe(0)
   })
 })
 

@@ -57,6 +57,7 @@ export function statusParts(changes: Partial<StatusParts> = {}): StatusParts {
       durations: () => ({ bucketsMs: [1, 10], counts: [5, 3, 2], sumMs: 1500 }),
       connections: 42,
       refusedConnections: 43,
+      droppedConnections: 44,
     },
     growth: new Growth(clock),
     ...changes,

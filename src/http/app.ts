@@ -4,6 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
 import { unavailable } from './answer.js'
 import { connectionOf } from './connection.js'
+import { Connections } from './connections.js'
 import { IngestCore, type IngestParts, SWEEP_MS_MAX } from './core.js'
 import { addCors, type Headers } from './cors.js'
 import type { RequestCounts } from './counts.js'
@@ -28,8 +29,6 @@ export interface IngestListener {
 
 /** Request line and headers together: a URL of 64 KiB and what browsers send along fit. */
 export const HEAD_BYTES_MAX = 80 * 1024
-/** Connections beyond the limit that are kept for the moment it takes to answer them 503; further ones are closed. */
-export const SLACK_CONNECTIONS = 256
 export const CLOSE_MS_MAX = 10_000
 /** How long a connection that has not sent anything is waited for when the listener closes. */
 const UNUSED_MS_MAX = 500
@@ -44,14 +43,13 @@ export function createIngest(parts: IngestParts): IngestListener {
 class Listener implements IngestListener {
   readonly counts: RequestCounts
   private readonly core: IngestCore
-  private readonly connections = new Set<Socket>()
+  private readonly connections: Connections
   private readonly app: FastifyInstance
-  /** Open connections that came beyond the limit. */
-  private slack = 0
 
   constructor(private readonly parts: IngestParts) {
     this.core = new IngestCore(parts)
     this.counts = this.core.counts
+    this.connections = new Connections(this.counts, parts.clock, parts.config)
     this.app = this.createApp()
   }
 
@@ -70,11 +68,10 @@ class Listener implements IngestListener {
     this.drain()
     this.core.replies.closing = true
     // The first request of a connection may be on its way.
-    const unused = [...this.connections].filter(isUnused)
-    setTimeout(() => unused.filter(isUnused).forEach((socket) => socket.destroy()), UNUSED_MS_MAX)
+    this.connections.endUnused(UNUSED_MS_MAX)
     const closeMs = this.parts.closeMsMax ?? CLOSE_MS_MAX
     const giveUp = setTimeout(() => this.core.refuseReceiving(), closeMs)
-    const destroy = setTimeout(() => this.destroyConnections(), closeMs + LAST_ANSWER_MS)
+    const destroy = setTimeout(() => this.connections.destroy(), closeMs + LAST_ANSWER_MS)
     try {
       await this.app.close()
     } finally {
@@ -131,27 +128,10 @@ class Listener implements IngestListener {
     server.on('checkContinue', listener)
     server.on('checkExpectation', listener)
     server.on('connect', refuseConnect(this.counts))
-    server.on('connection', (socket: Socket) => this.connected(socket))
+    server.on('connection', (socket: Socket) => this.connections.add(socket))
     // A client that has sent everything and shuts its side down still waits for the reply.
     Object.assign(server, { httpAllowHalfOpen: true })
     return server
-  }
-
-  private connected(socket: Socket): void {
-    const { counts, connections } = this
-    connections.add(socket)
-    counts.connections++
-    const refused = counts.connections - this.slack > this.parts.config.connectionsMax
-    if (refused) this.slack++
-    socket.once('close', () => {
-      connections.delete(socket)
-      counts.connections--
-      if (refused) this.slack--
-    })
-    if (!refused) return
-    counts.refusedConnections++
-    if (this.slack > SLACK_CONNECTIONS) socket.destroy()
-    else connectionOf(socket).refused = true
   }
 
   /** A dropped socket would make browsers delete their events (promise P2): the request is read, and answered. */
@@ -163,14 +143,6 @@ class Listener implements IngestListener {
     this.counts.count(endpoint, status)
     answerAndLinger(request, response, { status, headers: all }, body)
   }
-
-  private destroyConnections(): void {
-    for (const socket of this.connections) socket.destroy()
-  }
-}
-
-function isUnused(socket: Socket): boolean {
-  return socket.bytesRead === 0
 }
 
 function addressOf({ address, family, port }: AddressInfo): string {

@@ -28,6 +28,8 @@ export class RequestCounts {
   connections = 0
   /** Connections that came beyond the limit: answered 503 and closed. */
   refusedConnections = 0
+  /** Connections that came when not even a 503 could be given any more: closed unanswered. */
+  droppedConnections = 0
   /** Replies 500: something was thrown that nobody expected. */
   failures = 0
 
