@@ -1,20 +1,40 @@
 /**
  * One record of the log, as bytes. The decoder writes it straight into the log's open batch and every reader takes it
- * apart again, so its layout is stated here once (and in native/core/src/record.rs; a test compares the two).
+ * apart again, so its layout is stated here once (and in native/core; tests compare the two):
+ * header, key, value; little endian, no padding.
  *
- *   0  u32  length of the whole record, this header included
- *   4  u8   kind (index into KINDS)
- *   5  u8   0
- *   6  u16  flags (bits, see FLAGS)
- *   8  i32  partition key hash: murmur2 as in Java's default partitioner (seed 0x9747b28c, unmasked)
- *  12  u32  token length in bytes: the token is the start of the key; 0 when the record has none
- *  16  u32  key length in bytes
- *  20  key  UTF-8: `<token>:<distinct_id>`, groups `<token>:<group_key>:<group_id>`, else `<token>:<insert_id>`
- *   …  value, UTF-8: the envelope, one JSON object
- *
- * Little endian, no padding.
+ * Key, UTF-8: `<token>:<distinct_id>`, groups `<token>:<group_key>:<group_id>`, else `<token>:<insert_id>`.
+ * Value, UTF-8: the envelope, one JSON object, up to the record's end.
  */
 export const RECORD_HEADER_BYTES = 20
+
+/** Where each field of the header begins. Byte 5 is 0. */
+export const RecordAt = {
+  /** u32: of the whole record, this header included. */
+  length: 0,
+  /** u8: index into KINDS. */
+  kind: 4,
+  /** u16: bits, see FLAGS. */
+  flags: 6,
+  /** i32: of the partition key, murmur2 as in Java's default partitioner (seed 0x9747b28c, unmasked). */
+  keyHash: 8,
+  /** u32: in bytes. The token is the start of the key; 0 when the record has none. */
+  tokenLength: 12,
+  /** u32: in bytes. */
+  keyLength: 16,
+} as const
+
+export type RecordHeader = Readonly<Record<keyof typeof RecordAt, number>>
+
+export function writeRecordHeader(bytes: Buffer, at: number, header: RecordHeader): void {
+  bytes.writeUInt32LE(header.length, at + RecordAt.length)
+  // With the zero behind it.
+  bytes.writeUInt16LE(header.kind, at + RecordAt.kind)
+  bytes.writeUInt16LE(header.flags, at + RecordAt.flags)
+  bytes.writeInt32LE(header.keyHash, at + RecordAt.keyHash)
+  bytes.writeUInt32LE(header.tokenLength, at + RecordAt.tokenLength)
+  bytes.writeUInt32LE(header.keyLength, at + RecordAt.keyLength)
+}
 
 export const KINDS = ['track', 'engage', 'groups', 'import', 'rejected'] as const
 export type Kind = (typeof KINDS)[number]

@@ -16,7 +16,7 @@ import {
 } from './decode/decoder.js'
 import { formText, readParam } from './decode/params.js'
 import type { Log } from './log/types.js'
-import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from './record.js'
+import { type Endpoint, KINDS, RECORD_HEADER_BYTES, writeRecordHeader } from './record.js'
 
 /** The most of a record's text that is kept. */
 export const RAW_BYTES_MAX = 64 * 1024
@@ -159,11 +159,10 @@ function recordOf(
 ): Uint8Array {
   const key = Buffer.from(token ?? '')
   const value = Buffer.from(envelopeOf(endpoint, problem, raw, token, context))
-  const record = Buffer.alloc(RECORD_HEADER_BYTES + key.length + value.length)
-  record.writeUInt32LE(record.length, 0)
-  record[4] = KINDS.indexOf('rejected')
-  record.writeUInt32LE(key.length, 12)
-  record.writeUInt32LE(key.length, 16)
+  const length = RECORD_HEADER_BYTES + key.length + value.length
+  const record = Buffer.alloc(length)
+  const [kind, keyLength] = [KINDS.indexOf('rejected'), key.length]
+  writeRecordHeader(record, 0, { length, kind, flags: 0, keyHash: 0, tokenLength: keyLength, keyLength })
   record.set(key, RECORD_HEADER_BYTES)
   record.set(value, RECORD_HEADER_BYTES + key.length)
   return record

@@ -1,5 +1,5 @@
 /** The table that both decoders fill, and the typed view over it that everybody else reads. */
-import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from '../record.js'
+import { type Endpoint, KINDS, RECORD_HEADER_BYTES, RecordAt } from '../record.js'
 import {
   type DecodedBatch,
   type DecoderOptions,
@@ -107,17 +107,17 @@ class RecordView implements EventView {
     readonly tokenId: number,
   ) {
     const all = Buffer.from(room.buffer, room.byteOffset, room.byteLength)
-    this.bytes = all.subarray(position, position + all.readUInt32LE(position))
+    this.bytes = all.subarray(position, position + all.readUInt32LE(position + RecordAt.length))
   }
 
   get kind(): Endpoint {
-    return KINDS[this.bytes[4]!] as Endpoint
+    return KINDS[this.bytes[RecordAt.kind]!] as Endpoint
   }
   get flags(): number {
-    return this.bytes.readUInt16LE(6)
+    return this.bytes.readUInt16LE(RecordAt.flags)
   }
   get keyHash(): number {
-    return this.bytes.readInt32LE(8)
+    return this.bytes.readInt32LE(RecordAt.keyHash)
   }
   get key(): string {
     return this.bytes.toString('utf8', RECORD_HEADER_BYTES, this.valueStart)
@@ -127,6 +127,6 @@ class RecordView implements EventView {
   }
 
   private get valueStart(): number {
-    return RECORD_HEADER_BYTES + this.bytes.readUInt32LE(16)
+    return RECORD_HEADER_BYTES + this.bytes.readUInt32LE(RecordAt.keyLength)
   }
 }

@@ -3,7 +3,7 @@
  * Records are handed out only once they are durable.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RECORD_HEADER_BYTES } from '../record.js'
+import { RECORD_HEADER_BYTES, RecordAt } from '../record.js'
 import { unlessMissing } from './disk-errors.js'
 import { type DurableSource, ownersOffset } from './durable.js'
 import { FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, viewOf } from './format.js'
@@ -243,7 +243,7 @@ class LogReader {
     let at = FRAME_HEADER_BYTES
     const end = frame.firstOffset + frame.records
     for (let offset = frame.firstOffset; offset < end; offset++) {
-      const length = bytes.readUInt32LE(at)
+      const length = bytes.readUInt32LE(at + RecordAt.length)
       if (offset >= this.offset) {
         this.offset = offset + 1
         yield recordAt(bytes, at, length, offset, frame.writtenMs)
@@ -255,13 +255,13 @@ class LogReader {
 
 function recordAt(bytes: Buffer, at: number, length: number, offset: number, writtenMs: number): LogRecord {
   const keyAt = at + RECORD_HEADER_BYTES
-  const valueAt = keyAt + bytes.readUInt32LE(at + 16)
+  const valueAt = keyAt + bytes.readUInt32LE(at + RecordAt.keyLength)
   return {
     offset,
-    kind: bytes[at + 4]!,
-    flags: bytes.readUInt16LE(at + 6),
-    keyHash: bytes.readInt32LE(at + 8),
-    tokenLength: bytes.readUInt32LE(at + 12),
+    kind: bytes[at + RecordAt.kind]!,
+    flags: bytes.readUInt16LE(at + RecordAt.flags),
+    keyHash: bytes.readInt32LE(at + RecordAt.keyHash),
+    tokenLength: bytes.readUInt32LE(at + RecordAt.tokenLength),
     key: bytes.subarray(keyAt, valueAt),
     value: bytes.subarray(valueAt, at + length),
     writtenMs,

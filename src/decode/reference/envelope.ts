@@ -1,5 +1,5 @@
 /** The envelope and the log record around it (docs/DECODING.md 5; layout in src/record.ts). */
-import { FLAGS, KINDS, RECORD_HEADER_BYTES } from '../../record.js'
+import { FLAGS, KINDS, RECORD_HEADER_BYTES, writeRecordHeader } from '../../record.js'
 import { type RequestContext, StoreIp, type StoreIpMode } from '../decoder.js'
 import { isAddress } from './address.js'
 import { type DistinctId, eventDistinctId } from './events.js'
@@ -161,11 +161,8 @@ function writeHeader(
   const key = start + RECORD_HEADER_BYTES
   const length = output.length - start
   const keyHash = murmur2(memory, key, key + record.keyLength)
-  memory.writeUInt32LE(length, start)
-  memory.writeUInt16LE(record.kind, start + 4)
-  memory.writeUInt16LE(record.flags, start + 6)
-  memory.writeInt32LE(keyHash, start + 8)
-  memory.writeUInt32LE(Buffer.byteLength(record.token ?? ''), start + 12)
-  memory.writeUInt32LE(record.keyLength, start + 16)
-  return { length, flags: record.flags, keyHash }
+  const { kind, flags, token, keyLength } = record
+  const tokenLength = Buffer.byteLength(token ?? '')
+  writeRecordHeader(memory, start, { length, kind, flags, keyHash, tokenLength, keyLength })
+  return { length, flags, keyHash }
 }
