@@ -3,7 +3,8 @@ import { ManualClock } from '../src/clock.js'
 import type { Problem, RequestContext } from '../src/decode/decoder.js'
 import { createReferenceDecoder } from '../src/decode/reference/decoder.js'
 import { createTokenTable } from '../src/decode/reference/tokens.js'
-import { BURST_BYTES, RATE_BYTES_PER_S, RAW_BYTES_MAX, Rejects } from '../src/rejects.js'
+import { BURST_BYTES, RATE_BYTES_PER_S, Rejects } from '../src/rejects.js'
+import { RAW_BYTES_MAX } from '../src/rejects/envelope.js'
 import type { Endpoint } from '../src/record.js'
 import {
   CONTEXT,
@@ -87,6 +88,15 @@ describe('P10: what is kept', () => {
     expect(value).toMatchObject({ endpoint: 'import', token: 'auth', project_id: 'p1' })
     expect(only(keptOf(track('[{}]'), context)).value).not.toHaveProperty('project_id')
   })
+  it.each([
+    ['in the query', { ...track('{}'), query: 'verbose=1&test=1' }, true],
+    ['in the form', { ...track('data=%7B%7D&test=1'), content: 1 }, true],
+    ['not there', track('{}'), undefined],
+    ['another value', { ...track('{}'), query: 'test=2' }, undefined],
+  ] satisfies [string, Input, unknown][])('test=1: %s', (_what, request, test) => {
+    expect(only(keptOf(request)).value['test']).toBe(test)
+  })
+
   it('a payload that cannot be taken apart, as one record', () => {
     const { value } = only(keptOf(track('[{"event":]')))
     expect(value).toMatchObject({

@@ -142,6 +142,18 @@ describe('replay (promise P10)', () => {
       ])
     }))
 
+  it('keeps test=1, by the rules of strict=1, too', () =>
+    withServer(async (server) => {
+      await server.outcomes([{ ...mended(3), test: true }])
+      await server.outcomes([{ ...mended(4), test: true }], { strict: true })
+      await server.outcomes([{ ...mended(5), test: false }])
+      expect(server.kept.map(({ flags }) => flags)).toEqual([
+        ['test', 'replayed'],
+        ['test', 'replayed'],
+        ['replayed'],
+      ])
+    }))
+
   it('on import, the token of the credential comes back too', () =>
     withServer(async (server) => {
       const raw = '{"event":"A","properties":{"distinct_id":"d"}}'

@@ -16,10 +16,9 @@ import {
 } from './decode/decoder.js'
 import { formText, readParam } from './decode/params.js'
 import type { Log } from './log/types.js'
-import { type Endpoint, KINDS, RECORD_HEADER_BYTES, writeRecordHeader } from './record.js'
+import type { Endpoint } from './record.js'
+import { RAW_BYTES_MAX, type RejectedIn, rejectedRecord } from './rejects/envelope.js'
 
-/** The most of a record's text that is kept. */
-export const RAW_BYTES_MAX = 64 * 1024
 /** Kept a second on average, and at once after a quiet time. Beyond it rejected records are only counted. */
 export const RATE_BYTES_PER_S = 1024 * 1024
 export const BURST_BYTES = 8 * 1024 * 1024
@@ -61,20 +60,18 @@ export class Rejects {
   prepare(batch: DecodedBatch, request: RejectedRequest, context: RequestContext): PreparedRejects {
     const records: Uint8Array[] = []
     const payload = batch.payload()
-    let ipJson: string | undefined
+    let known: RejectedIn | undefined
     for (let index = batch.firstRejected; index < batch.rows; index++) {
       if (batch.row(index, Row.outcome) !== Outcome.rejected) continue
       const start = batch.row(index, Row.rawStart)
       const length = batch.row(index, Row.rawLength)
       if (!this.allow(length)) continue
       // Only now: it reads the whole form, which a flood beyond the rate must not cost.
-      ipJson ??= this.addressOf(request, context)
+      known ??= this.knownOf(request, context)
       const raw = payload.subarray(start, start + length)
       const id = batch.row(index, Row.tokenId)
       const token = id === TOKEN_NONE ? undefined : this.tokens.name(id)
-      records.push(
-        recordOf(request.endpoint, batch.problem(index)!, raw, token, this.withAddress(ipJson, raw, context)),
-      )
+      records.push(rejectedRecord(this.withAddress(known, raw), batch.problem(index)!, raw, token))
     }
     return { records }
   }
@@ -82,8 +79,8 @@ export class Rejects {
   /** The same for a body that could not be decoded at all. */
   prepareOne(request: RejectedRequest, context: RequestContext, problem: Problem): PreparedRejects {
     if (!this.allow(request.body.length)) return { records: [] }
-    const known = this.withAddress(this.addressOf(request, context), request.body, context)
-    return { records: [recordOf(request.endpoint, problem, request.body, undefined, known)] }
+    const known = this.withAddress(this.knownOf(request, context), request.body)
+    return { records: [rejectedRecord(known, problem, request.body, undefined)] }
   }
 
   /** Hands them to the log of rejects, which syncs at most once a second; never waits, never throws. */
@@ -94,17 +91,18 @@ export class Rejects {
     }
   }
 
-  /** The client's address, unless the operator or the request refuses that it is kept (docs/PROTOCOL.md 9.3). */
-  private addressOf({ query, content, body }: RejectedRequest, { peer }: RequestContext): string {
-    if (this.storeIp === 'always') return peer.ipJson
-    const isRefused = this.storeIp === 'never' || readParam('ip', query, formText(content, body)) === '0'
-    return isRefused ? 'null' : peer.ipJson
+  /** The client's address unless the operator or the request refuses that it is kept (docs/PROTOCOL.md 9.3), and `test=1`. */
+  private knownOf({ endpoint, query, content, body }: RejectedRequest, context: RequestContext): RejectedIn {
+    const form = formText(content, body)
+    const isRefused =
+      this.storeIp === 'never' || (this.storeIp !== 'always' && readParam('ip', query, form) === '0')
+    const test = readParam('test', query, form) === '1'
+    return { endpoint, context, ipJson: isRefused ? 'null' : context.peer.ipJson, test }
   }
 
-  private withAddress(ipJson: string, raw: Uint8Array, context: RequestContext): RequestContext {
-    // The record may be no JSON at all, so that its own refusal is looked for in its text.
-    const isRefused = this.storeIp !== 'always' && refusesItself(raw)
-    return { ...context, peer: { ...context.peer, ipJson: isRefused ? 'null' : ipJson } }
+  /** The record may be no JSON at all, so that its own refusal is looked for in its text. */
+  private withAddress(known: RejectedIn, raw: Uint8Array): RejectedIn {
+    return this.storeIp !== 'always' && refusesItself(raw) ? { ...known, ipJson: 'null' } : known
   }
 
   /** Whatever goes wrong here, the good records of the request are durable and must be acknowledged. */
@@ -148,73 +146,4 @@ const OWN_REFUSAL = /"\$?ip"\s*:\s*("0"|0\s*[,}])/
 function refusesItself(raw: Uint8Array): boolean {
   const view = Buffer.from(raw.buffer, raw.byteOffset, raw.length)
   return view.includes('ip"') && OWN_REFUSAL.test(view.toString('latin1'))
-}
-
-function recordOf(
-  endpoint: Endpoint,
-  problem: Problem,
-  raw: Uint8Array,
-  token: string | undefined,
-  context: RequestContext,
-): Uint8Array {
-  const key = Buffer.from(token ?? '')
-  const value = Buffer.from(envelopeOf(endpoint, problem, raw, token, context))
-  const length = RECORD_HEADER_BYTES + key.length + value.length
-  const record = Buffer.alloc(length)
-  const [kind, keyLength] = [KINDS.indexOf('rejected'), key.length]
-  writeRecordHeader(record, 0, { length, kind, flags: 0, keyHash: 0, tokenLength: keyLength, keyLength })
-  record.set(key, RECORD_HEADER_BYTES)
-  record.set(value, RECORD_HEADER_BYTES + key.length)
-  return record
-}
-
-/** docs/PROTOCOL.md 9.4. */
-function envelopeOf(
-  endpoint: Endpoint,
-  { code, index, field, pointer, offset, message }: Problem,
-  raw: Uint8Array,
-  token: string | undefined,
-  context: RequestContext,
-): string {
-  const { receivedMs, requestId, peer, projectId } = context
-  // Of an unknown token nothing is kept: whoever sends with it is nobody we know.
-  const text = code === 'token_unknown' ? '"raw":""' : rawMembers(raw)
-  const head = JSON.stringify({
-    v: 1,
-    kind: 'rejected',
-    endpoint,
-    token: token ?? (context.authToken || null),
-    ...(endpoint === 'import' && { project_id: projectId }),
-    received_ms: receivedMs,
-    request_id: requestId,
-    index,
-  })
-  const about = JSON.stringify({ code, field, pointer, offset, message })
-  return `${head.slice(0, -1)},"ip":${peer.ipJson},"ua":${peer.uaJson},"problem":${about},${text}}`
-}
-
-const utf8 = new TextDecoder('utf-8', { fatal: true, ignoreBOM: true })
-
-function rawMembers(raw: Uint8Array): string {
-  if (raw.length <= RAW_BYTES_MAX) return textMember(raw, raw)
-  const cut = raw.subarray(0, RAW_BYTES_MAX)
-  return `${textMember(atCharacter(cut), cut)},"truncated":true`
-}
-
-/** `whole` as text, else `bytes` in base64. */
-function textMember(whole: Uint8Array, bytes: Uint8Array): string {
-  try {
-    return `"raw":${JSON.stringify(utf8.decode(whole))}`
-  } catch {
-    return `"raw_base64":"${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')}"`
-  }
-}
-
-/** Without the last character if the cut went through it. */
-function atCharacter(bytes: Uint8Array): Uint8Array {
-  let end = bytes.length
-  while (end > bytes.length - 4 && (bytes[end - 1]! & 0xc0) === 0x80) end--
-  const lead = bytes[end - 1]!
-  const length = lead >= 0xf0 ? 4 : lead >= 0xe0 ? 3 : lead >= 0xc0 ? 2 : 1
-  return bytes.length - (end - 1) >= length ? bytes : bytes.subarray(0, end - 1)
 }

@@ -19,6 +19,8 @@ export interface ReplayRecord {
   readonly received_ms?: number | null
   readonly ip?: string | null
   readonly ua?: string | null
+  /** It came with `test=1`. */
+  readonly test?: boolean
   readonly raw?: string
   readonly raw_base64?: string
 }
@@ -122,7 +124,7 @@ export class Replayer {
         endpoint: record.endpoint,
         content: Content.sniff,
         body: textOf(record),
-        query: strict ? 'verbose=2&strict=1' : 'verbose=2',
+        query: `verbose=2${strict ? '&strict=1' : ''}${record.test === true ? '&test=1' : ''}`,
         peer: peerOf(record),
         authToken: record.endpoint === 'import' ? (record.token ?? '') : '',
         projectId: record.project_id ?? null,

@@ -17,7 +17,8 @@ beforeAll(async () => {
   scratch = mkdtempSync(join(tmpdir(), 'sluicegate-rejects-'))
   dataDir = join(scratch, 'data')
   await startServer()
-  for (let n = 0; n < 6; n++) await send(`{"properties":{"token":"t0k","n":${n}}}`)
+  for (let n = 0; n < 6; n++)
+    await send(`{"properties":{"token":"t0k","n":${n}}}`, n % 3 === 0 ? '?test=1' : '')
   await send('{"event":')
   await send('{"event":"A","properties":{}}')
   await send(`[${'9'.repeat(70_000)}]`)
@@ -40,8 +41,8 @@ async function startServer(): Promise<void> {
   gate = await startGate(config, { logger: createLogger({ logLevel: 'silent', logFormat: 'json' }) })
 }
 
-async function send(body: string): Promise<string> {
-  const answer = await fetch(`${gate.ingestAddress}/track`, { method: 'POST', body })
+async function send(body: string, query = ''): Promise<string> {
+  const answer = await fetch(`${gate.ingestAddress}/track${query}`, { method: 'POST', body })
   return answer.text()
 }
 
@@ -147,6 +148,7 @@ describe('rejects replay (promise P10)', () => {
     expect(envelope).toMatchObject({
       received_ms: line!['received_ms'],
       token: 't0k',
+      flags: ['test', 'replayed'],
       record: JSON.parse(GOOD) as object,
     })
     const again = await rejects('replay', path)
@@ -163,6 +165,7 @@ describe('rejects replay (promise P10)', () => {
     const path = file(JSON.stringify({ ...line, raw: GOOD }))
     expect((await rejects('replay', path)).out).toBe('1\taccepted\n')
     expect((await rejects('replay', path)).out).toContain('already replayed')
+    expect((await replayed()).at(-1)).toMatchObject({ flags: ['replayed'] })
   })
 
   it('two replays of one record at once: one comes through', async () => {
@@ -181,7 +184,11 @@ describe('rejects replay (promise P10)', () => {
     const path = file(GOOD)
     const before = (await lines())[3]!
     expect((await rejects('replay', path, '--offset', '3')).out).toBe('3\taccepted\n')
-    expect((await replayed()).at(-1)).toMatchObject({ received_ms: before['received_ms'], ua: before['ua'] })
+    expect((await replayed()).at(-1)).toMatchObject({
+      received_ms: before['received_ms'],
+      ua: before['ua'],
+      flags: ['test', 'replayed'],
+    })
     expect((await rejects('replay', path, '--offset', '3')).out).toContain('already replayed')
     expect((await rejects('replay', path, '--offset', '99')).code).toBe(2)
   })

@@ -158,6 +158,8 @@ describe('ENVELOPE.schema.json', () => {
     expectValid({ ...withoutText, raw_base64: '/w==', truncated: true })
     expectValid({ ...withoutText, problem: { ...REJECTED.problem, code: 'token_unknown', offset: -1 } })
     expect(validate({ ...REJECTED, raw_base64: '/w==' })).toBe(false)
+    expectValid({ ...REJECTED, test: true })
+    expect(validate({ ...REJECTED, test: 'yes' })).toBe(false)
     expect(validate({ ...REJECTED, endpoint: 'rejected' })).toBe(false)
     expect(validate({ ...REJECTED, problem: { ...REJECTED.problem, pointer: 'event' } })).toBe(false)
   })

@@ -235,6 +235,7 @@ describe('POST /rejects/replay', () => {
     ['an unknown member', '{"records":[],"forced":true}'],
     ['a negative offset', replayOf([{ ...RECORD, offset: -1 }])],
     ['a time that no date can be', replayOf([{ ...RECORD, received_ms: 8.64e15 + 1 }])],
+    ['text for test', replayOf([{ ...RECORD, test: 'yes' }])],
     ['a fraction', replayOf([{ ...RECORD, offset: 1.5 }])],
     ['text as an offset', replayOf([{ ...RECORD, offset: '4' }])],
     ['no offset', replayOf([{ endpoint: 'track', raw: '' }])],

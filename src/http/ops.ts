@@ -120,6 +120,7 @@ const REPLAY_RECORD = {
     received_ms: nullable(timeMs),
     ip: word(64),
     ua: word(256),
+    test: { type: 'boolean' },
     raw: { type: 'string' },
     raw_base64: { type: 'string' },
   },

@@ -18,6 +18,7 @@ export interface RejectedEnvelope {
   readonly index: number
   readonly ip: string | null
   readonly ua: string | null
+  readonly test?: boolean
   readonly problem: {
     readonly code: string
     readonly field: string

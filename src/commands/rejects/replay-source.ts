@@ -97,7 +97,7 @@ const endpointOf = (text: unknown): Endpoint | undefined => ENDPOINTS.find((name
 
 function itemOf(line: Line, offset: number | null): Item {
   const { endpoint, token, project_id: projectId, received_ms: receivedMs } = line
-  const { ip, ua, raw, raw_base64: base64, truncated } = line
+  const { ip, ua, test, raw, raw_base64: base64, truncated } = line
   if (truncated === true) return skip(offset, 'only its start was kept; mend it and take "truncated" out')
   if ((raw ?? base64 ?? '') === '') return skip(offset, 'its text was not kept')
   const record: ReplayRecord = {
@@ -108,6 +108,7 @@ function itemOf(line: Line, offset: number | null): Item {
     received_ms: receivedMs ?? null,
     ip: ip ?? null,
     ua: ua ?? null,
+    ...(test === true && { test }),
     ...(raw === undefined ? { raw_base64: base64! } : { raw }),
   }
   return { record, bytes: Buffer.byteLength(JSON.stringify(record)) }
