@@ -1,7 +1,8 @@
 import { describe, expect, it } from 'vitest'
 import { type Decoder, Param, type Problem } from '../src/decode/decoder.js'
 import { LogUnavailable } from '../src/errors.js'
-import { Intake, type Receipt } from '../src/intake.js'
+import { Intake, PROBLEMS_SHOWN_MAX, type Receipt } from '../src/intake.js'
+import type { Endpoint } from '../src/record.js'
 import { createParts, eventOf, ingest, type Parts, settle } from './support/intake.js'
 import { NOW_MS } from './decode/harness.js'
 import { RequestIds } from '../src/request-id.js'
@@ -190,18 +191,52 @@ describe('what a receipt holds', () => {
     parts.log.sync()
     return taken
   }
-  it('problems only when verbose or strict asks for them', async () => {
+  it('as many problems as verbose or strict shows', async () => {
     const codes = async (query: string, endpoint?: 'import'): Promise<unknown> =>
       (await receiptOf(query, endpoint)).problems.map(({ index, code }) => `${index} ${code}`)
     expect(await codes('')).toEqual([])
     expect(await codes('img=1&callback=f')).toEqual([])
     const both = ['1 record_not_object', '2 properties_missing']
-    expect(await codes('verbose=1')).toEqual(both)
+    expect(await codes('verbose=1')).toEqual(both.slice(0, 1))
     expect(await codes('verbose=2')).toEqual(both)
     expect(await codes('strict=1')).toEqual([])
     expect(await codes('', 'import')).toEqual([])
     expect(await codes('strict=1', 'import')).toContain('1 record_not_object')
   })
+  it('P7: of very many problems verbose=2 shows the first hundred, strict all', async () => {
+    const bodies = Array<number>(2000).fill(7)
+    const shown = async (query: string, endpoint: Endpoint): Promise<number> =>
+      (await createParts().intake.take(ingest(bodies, query, endpoint))).problems.length
+    expect(await shown('verbose=2', 'track')).toBe(PROBLEMS_SHOWN_MAX)
+    expect(await shown('strict=1', 'import')).toBe(2000)
+    expect(await shown('strict=1&verbose=2', 'engage')).toBe(2000)
+  })
+  it.each(['', 'verbose=1', 'verbose=2', 'strict=1'])(
+    'P10: a problem that is shown and kept is described once: %s',
+    async (query) => {
+      const parts = createParts()
+      const described: number[] = []
+      const decode: Decoder['decode'] = (...given) => {
+        const batch = parts.decoder.decode(...given)
+        return new Proxy(batch, {
+          get(target, name) {
+            if (name === 'problem') {
+              return (index: number) => (described.push(index), target.problem(index))
+            }
+            const value = Reflect.get(target, name, target) as unknown
+            return typeof value === 'function' ? (value as () => unknown).bind(target) : value
+          },
+        })
+      }
+      const decoder = { decode, name: 'reference', tokens: parts.decoder.tokens, panics: 0 } as const
+      const intake = new Intake({ ...parts, decoder, requestIds: new RequestIds(new Uint8Array(8)) })
+      await intake.take(ingest([7, {}, 8], query, 'import'))
+      parts.rejectLog.sync()
+      const kept = parts.rejectLog.durable.map(({ value }) => value['index'])
+      expect(kept).toEqual([0, 1, 2])
+      expect(described).toEqual(kept)
+    },
+  )
   it('flags of what was repaired only for verbose=2', async () => {
     expect((await receiptOf('verbose=1')).flags).toEqual([])
     expect((await receiptOf('verbose=2')).flags).toEqual(['surrogate_repaired'])

@@ -46,7 +46,7 @@ export interface Receipt {
   readonly ignored: number
   /** Bits of Param. */
   readonly params: number
-  /** Every problem in the order of the records, if the reply shows them (verbose, strict) or is `undecodable`; else empty. */
+  /** Problems in the order of the records, as many as the reply shows (verbose, strict); the one of an undecodable payload. */
   readonly problems: readonly Problem[]
   /** The payload could not be taken apart: its one problem is not one of a record. */
   readonly undecodable: boolean
@@ -127,7 +127,9 @@ export class Intake {
     const { log, rejects, ledger } = this.parts
     const receipt = receiptOf(batch, context.requestId)
     const entry = ledger.entryOf(batch)
-    const rejected = keepsRejects(batch, request) ? rejects.prepare(batch, request, context) : undefined
+    const rejected = keepsRejects(batch, request)
+      ? rejects.prepare(batch, request, context, receipt.problems)
+      : undefined
     if (batch.accepted > 0) {
       try {
         await log.commit(batch.end, batch.accepted)
@@ -177,21 +179,28 @@ function keepsRejects(batch: DecodedBatch, { replayedFromMs }: IngestRequest): b
   return batch.rejected > 0 && (replayedFromMs === undefined || batch.accepted + batch.ignored > 0)
 }
 
-const SHOWS_PROBLEMS = Param.verbose1 | Param.verbose2 | Param.strict
+/** Of a detailed reply (docs/PROTOCOL.md 4.4); the log of rejects has them all. */
+export const PROBLEMS_SHOWN_MAX = 100
+
+/** How many problems the reply shows: a strict report names every record. */
+function problemsShown(params: number): number {
+  if ((params & Param.strict) !== 0) return Infinity
+  return (params & Param.verbose2) !== 0 ? PROBLEMS_SHOWN_MAX : (params & Param.verbose1) !== 0 ? 1 : 0
+}
+
 const NONE: readonly never[] = []
 const REFUSED = { received: 1, accepted: 0, rejected: 1, ignored: 0, undecodable: true, flags: NONE }
 
 function receiptOf(batch: DecodedBatch, requestId: string): Receipt {
   const { received, accepted, rejected, ignored, params, undecodable } = batch
-  const shown = undecodable || (rejected > 0 && (params & SHOWS_PROBLEMS) !== 0)
-  const problems = shown ? problemsOf(batch) : NONE
+  const problems = rejected === 0 ? NONE : problemsOf(batch, undecodable ? 1 : problemsShown(params))
   const flags = (params & Param.verbose2) !== 0 ? flagsOf(batch) : NONE
   return { requestId, received, accepted, rejected, ignored, params, problems, undecodable, flags }
 }
 
-function problemsOf(batch: DecodedBatch): readonly Problem[] {
+function problemsOf(batch: DecodedBatch, countMax: number): readonly Problem[] {
   const problems: Problem[] = []
-  for (let index = batch.firstRejected; index < batch.rows; index++) {
+  for (let index = batch.firstRejected; index < batch.rows && problems.length < countMax; index++) {
     if (batch.row(index, Row.outcome) === Outcome.rejected) problems.push(batch.problem(index)!)
   }
   return problems

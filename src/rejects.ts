@@ -56,13 +56,24 @@ export class Rejects {
     this.countedMs = clock.monoMs()
   }
 
-  /** Copies the rejected records out of the decoder's memory, as far as the rate allows. */
-  prepare(batch: DecodedBatch, request: RejectedRequest, context: RequestContext): PreparedRejects {
+  /**
+   * Copies the rejected records out of the decoder's memory, as far as the rate allows.
+   *
+   * @param problems what is described already: the first problems of the batch, in its order
+   */
+  prepare(
+    batch: DecodedBatch,
+    request: RejectedRequest,
+    context: RequestContext,
+    problems: readonly Problem[] = [],
+  ): PreparedRejects {
     const records: Uint8Array[] = []
+    let nth = -1
     const payload = batch.payload()
     let known: RejectedIn | undefined
     for (let index = batch.firstRejected; index < batch.rows; index++) {
       if (batch.row(index, Row.outcome) !== Outcome.rejected) continue
+      nth++
       const start = batch.row(index, Row.rawStart)
       const length = batch.row(index, Row.rawLength)
       if (!this.allow(length)) continue
@@ -71,7 +82,8 @@ export class Rejects {
       const raw = payload.subarray(start, start + length)
       const id = batch.row(index, Row.tokenId)
       const token = id === TOKEN_NONE ? undefined : this.tokens.name(id)
-      records.push(rejectedRecord(this.withAddress(known, raw), batch.problem(index)!, raw, token))
+      const problem = problems[nth] ?? batch.problem(index)!
+      records.push(rejectedRecord(this.withAddress(known, raw), problem, raw, token))
     }
     return { records }
   }
