@@ -191,14 +191,14 @@ describe('P7: memory of what is under way', () => {
     })
     const atRest = await warm(server)
     const before = await memoryUnderWay(server)
-    // 14 KB each, answered with a report of megabytes.
+    // 14 KB each, answered with a report of 300 KB.
     const record = { event: '', properties: { token: 't', $insert_id: 'x'.repeat(3000) } }
     const body = gzipSync(JSON.stringify(Array.from({ length: 2000 }, () => record)))
     const request = requestBytes(post('/import?strict=1', body, { 'Content-Encoding': 'gzip' }))
     const silent = await Promise.all(Array.from({ length: 30 }, () => RawConnection.open(server.ingest)))
     for (const connection of silent) {
       connection.pause()
-      for (let n = 0; n < 5; n++) connection.write(request)
+      for (let n = 0; n < 60; n++) connection.write(request)
     }
     await sleep(500)
     await expectServed(server)

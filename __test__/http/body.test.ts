@@ -295,6 +295,27 @@ describe('gzip', () => {
   })
 })
 
+describe('reports (P7)', () => {
+  test('2000 failed records with the longest names and ids there may be: each is listed, in 1.5 MB', async () => {
+    harness = await startIngest()
+    // What takes six bytes in JSON, in a name whose value is not UTF-8; $merge may have any insert id.
+    const name = '\\u0001'.repeat(300)
+    const record = `{"event":"$merge","properties":{"$insert_id":"${name}","${name}":"\xff"}}`
+    const body = gzipSync(Buffer.from(`[${Array<string>(2000).fill(record).join(',')}]`, 'latin1'))
+    expect(body.length).toBeLessThan(30_000)
+    const reply = await send(harness.port, '/import?strict=1', { headers: GZIP, body })
+    expect([reply.status, reply.headers['content-type']]).toEqual([400, 'application/json'])
+    const { failed_records: failed } = JSON.parse(reply.body) as { failed_records: Record<string, unknown>[] }
+    expect(failed.map(({ index }) => index)).toEqual(Array.from({ length: 2000 }, (_, index) => index))
+    expect(failed[0]).toMatchObject({
+      insert_id: `${'\u0001'.repeat(10)}…`,
+      message: `properties.${'\u0001'.repeat(42)}… is invalid: string should be valid utf8`,
+    })
+    expect(reply.bytes.length).toBeLessThan(1_500_000)
+    expect(reply.bytes.length).toBeGreaterThan(1_250_000)
+  })
+})
+
 describe('the memory budget (P7)', () => {
   test('P2: bodies that are announced and never come keep nobody else out', async () => {
     harness = await startIngest({ budgetBytes: 2 * MiB })

@@ -188,10 +188,10 @@ describe('a peer that does not read (P7)', () => {
     harness = await startIngest({ config: { bodyTimeoutMs: 200 }, clock: ticking() })
     const client = await open()
     client.socket.pause()
-    // Each reply is some 300 kB, each request four.
-    const request = post('/track?verbose=2', `[${Array.from({ length: 2000 }, () => '1').join(',')}]`)
+    // Each reply is some 180 kB, each request four.
+    const request = post('/import?strict=1', `[${Array.from({ length: 2000 }, () => '1').join(',')}]`)
     for (let n = 0; n < 100; n++) client.socket.write(request)
-    await until(() => harness.budget.usedBytes > 200_000)
+    await until(() => harness.budget.usedBytes > 100_000)
     // What it sent and was not read yet stays in the kernel: a few requests were taken, and no more.
     expect(harness.ledger.all.received).toBeLessThan(50 * 2000)
     await until(() => harness.ingest.counts.connections === 0, 10_000)
@@ -200,11 +200,11 @@ describe('a peer that does not read (P7)', () => {
   })
 
   test('what waits for it is taken from the budget; when there is none left it is dropped', async () => {
-    harness = await startIngest({ budgetBytes: 200_000 })
+    harness = await startIngest({ budgetBytes: 100_000 })
     const client = await open()
     client.socket.pause()
-    const request = post('/track?verbose=2', `[${Array.from({ length: 2000 }, () => '1').join(',')}]`)
-    for (let n = 0; n < 30; n++) client.socket.write(request)
+    const request = post('/import?strict=1', `[${Array.from({ length: 2000 }, () => '1').join(',')}]`)
+    for (let n = 0; n < 100; n++) client.socket.write(request)
     await until(() => harness.ingest.counts.connections === 0, 10_000)
     expect(harness.budget.usedBytes).toBe(0)
   })

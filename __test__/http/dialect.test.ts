@@ -179,6 +179,58 @@ describe('strict', () => {
     expect(JSON.parse(text(given, 'import'))).toMatchObject({ code: 400, num_records_imported: 2 })
   })
 
+  test('with verbose=2 the details stand behind the report: all good', () => {
+    const given = receipt({
+      params: Param.strict | Param.verbose2,
+      received: 2,
+      accepted: 2,
+      flags: ['late'],
+    })
+    expect(text(given, 'import')).toBe(
+      '{"code":200,"num_records_imported":2,"status":"OK","request_id":"R1","num_good_events":2,"num_bad_events":0,' +
+        '"num_ignored_events":0,"durable":"log","flags":["late"],"problems":[]}',
+    )
+  })
+
+  test('with verbose=2 the details stand behind the report: some bad, the first hundred explained (P7)', () => {
+    const problems = Array.from({ length: 300 }, (_, index) => problem({ index }))
+    const strict2 = { params: Param.strict | Param.verbose2, received: 301, accepted: 1, rejected: 300 }
+    const { status, body } = answer(receipt({ ...strict2, problems }), 'import')
+    expect(status).toBe(400)
+    const {
+      failed_records: failed,
+      problems: shown,
+      ...rest
+    } = JSON.parse(String(body)) as Record<string, unknown[]>
+    expect(failed).toHaveLength(300)
+    expect(failed![299]).toEqual({ index: 299, insert_id: '', field: 'event', message: 'event, missing' })
+    expect(shown).toHaveLength(100)
+    expect(shown![99]).toMatchObject({ code: 'event_missing', index: 99, docs: expect.any(String) as string })
+    expect(rest).toEqual({
+      code: 400,
+      error: 'some data points in the request failed validation',
+      num_records_imported: 1,
+      status: 'Bad Request',
+      request_id: 'R1',
+      num_good_events: 1,
+      num_bad_events: 300,
+      num_ignored_events: 0,
+      durable: 'log',
+      flags: [],
+    })
+  })
+
+  test('P7: an insert id is repeated up to 64 bytes, which valid ones never reach', () => {
+    const idOf = (insertId: string): unknown => {
+      const given = bad({ ...strict, problems: [problem({ insertId })] })
+      return (JSON.parse(text(given, 'import')) as { failed_records: { insert_id: string }[] })
+        .failed_records[0]!.insert_id
+    }
+    expect(idOf('x'.repeat(64))).toBe('x'.repeat(64))
+    expect(idOf('x'.repeat(65))).toBe(`${'x'.repeat(64)}…`)
+    expect(idOf('ü'.repeat(100_000))).toBe(`${'ü'.repeat(32)}…`)
+  })
+
   test('an undecodable payload has its own message and no records', () => {
     const missing = problem({ id: ProblemId.dataMissing, message: 'data, missing or empty' })
     expect(text(bad({ ...strict, undecodable: true, problems: [missing] }), 'import')).toBe(

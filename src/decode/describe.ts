@@ -1,4 +1,5 @@
 /** From a row's integers to words: the problem as people and replies see it (docs/PROTOCOL.md 7.6). */
+import { cutForJson } from '../cut.js'
 import { type Problem, Row } from './decoder.js'
 import { PROBLEMS, ProblemId, type ProblemText } from './problems.js'
 import { asBuffer, Byte } from './reference/bytes.js'
@@ -10,8 +11,8 @@ const GOT_LENGTH_MAX = 80
 /** Bytes looked at for `got`: a character is at most four. */
 const GOT_BYTES_MAX = (GOT_LENGTH_MAX + 1) * 4
 
-/** Names may be as long as a record; a reply that repeats many of them must not be (docs/PROTOCOL.md 7.1: 255). */
-const MEMBER_LENGTH_MAX = 255
+/** Names may be as long as a record; a reply that repeats many of them must not be (docs/PROTOCOL.md 7.1). Bytes of JSON. */
+const MEMBER_BYTES_MAX = 255
 
 /** RFC 6901. */
 function escapePointer(name: string): string {
@@ -48,8 +49,8 @@ function resolve(record: Value, pointer: string): Value | undefined {
   return pointer.split('/').slice(1).reduce<Value | undefined>(memberOf, record)
 }
 
-function shorten(text: string, lengthMax = GOT_LENGTH_MAX): string {
-  return text.length <= lengthMax ? text : `${cutAtCharacter(text, lengthMax)}…`
+function shorten(text: string): string {
+  return text.length <= GOT_LENGTH_MAX ? text : `${cutAtCharacter(text, GOT_LENGTH_MAX)}…`
 }
 
 function cutAtCharacter(text: string, length: number): string {
@@ -101,7 +102,7 @@ function memberName(view: TableView, index: number): string | undefined {
   const start = view.row(index, Row.memberStart)
   if (start < 0) return undefined
   const name = stringValue(view.payload(), start, start + view.row(index, Row.memberLength))
-  return shorten(name, MEMBER_LENGTH_MAX)
+  return cutForJson(name, MEMBER_BYTES_MAX)
 }
 
 /** All that is known about a rejected row. */

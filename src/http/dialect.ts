@@ -1,8 +1,9 @@
 /** From a receipt to the reply in the dialect that was asked for (docs/PROTOCOL.md 4.1, 4.4, 5.2). */
+import { cutForJson } from '../cut.js'
 import { type ContentClass, Param, type Problem } from '../decode/decoder.js'
 import { formText, readParam } from '../decode/params.js'
 import { ProblemId } from '../decode/problems.js'
-import type { Receipt } from '../intake.js'
+import { PROBLEMS_SHOWN_MAX, type Receipt } from '../intake.js'
 import type { Endpoint } from '../record.js'
 import { type Answer, jsonAnswer, refusal } from './answer.js'
 
@@ -42,7 +43,7 @@ export function answerOf(receipt: Receipt, asked: Asked, options: DialectOptions
     return refusal('import', 413, receipt.problems[0]!.message)
   }
   if (params === 0) return succeeded(receipt) ? SUCCESS : FAILURE
-  if ((params & Param.strict) !== 0) return strictAnswer(receipt)
+  if ((params & Param.strict) !== 0) return strictAnswer(receipt, options)
   if ((params & Param.redirect) !== 0) {
     const location = redirectTarget(textOf('redirect', asked), options.redirectHosts)
     if (location !== undefined) return { status: 302, type: '', body: '', headers: { location } }
@@ -97,20 +98,23 @@ function scriptAnswer(name: string, receipt: Receipt, options: DialectOptions): 
   return { status: 200, type: SCRIPT, body: `/**/${name}(${value});`, headers }
 }
 
-function verboseBody(receipt: Receipt, { durable }: DialectOptions): string {
-  const body = verboseOf(receipt)
-  if ((receipt.params & Param.verbose2) === 0) return JSON.stringify(body)
-  const { accepted, ignored, rejected, requestId, problems } = receipt
-  return JSON.stringify({
-    ...body,
+function verboseBody(receipt: Receipt, options: DialectOptions): string {
+  return JSON.stringify({ ...verboseOf(receipt), ...detailsOf(receipt, options) })
+}
+
+/** What verbose=2 adds to any report (docs/PROTOCOL.md 4.4). */
+function detailsOf(receipt: Receipt, { durable }: DialectOptions): object {
+  if ((receipt.params & Param.verbose2) === 0) return {}
+  const { accepted, ignored, rejected, requestId, flags, problems } = receipt
+  return {
     request_id: requestId,
     num_good_events: accepted + ignored,
     num_bad_events: rejected,
     num_ignored_events: ignored,
     durable: accepted > 0 ? durable : null,
-    flags: receipt.flags,
-    problems: problems.map(detailsOf),
-  })
+    flags,
+    problems: problems.slice(0, PROBLEMS_SHOWN_MAX).map(problemDetails),
+  }
 }
 
 /** Mixpanel's form, which some clients compare as a whole: no key more than needed. */
@@ -133,23 +137,34 @@ function firstError({ problems, received }: Receipt): string {
   return received > 1 ? `record ${problem.index}: ${problem.message}` : problem.message
 }
 
-function detailsOf({ code, index, field, pointer, offset, message, got, hint }: Problem): object {
+function problemDetails({ code, index, field, pointer, offset, message, got, hint }: Problem): object {
   return { code, index, field, pointer, offset, message, got, hint, docs: `${DOCS}#${code}` }
 }
 
-function strictAnswer({ accepted, ignored, rejected, undecodable, problems }: Receipt): Answer {
+function strictAnswer(receipt: Receipt, options: DialectOptions): Answer {
+  const { accepted, ignored, rejected, undecodable, problems } = receipt
   const imported = accepted + ignored
-  if (rejected === 0) return jsonAnswer(200, { code: 200, num_records_imported: imported, status: 'OK' })
+  const details = detailsOf(receipt, options)
+  if (rejected === 0) {
+    return jsonAnswer(200, { code: 200, num_records_imported: imported, status: 'OK', ...details })
+  }
   return jsonAnswer(400, {
     code: 400,
     error: undecodable ? problems[0]!.message : 'some data points in the request failed validation',
     failed_records: undecodable ? [] : problems.map(failedRecord),
     num_records_imported: imported,
     status: 'Bad Request',
+    ...details,
   })
 }
 
+/**
+ * An $insert_id is at most 36 bytes; a longer one is told apart by its start, and by its record's index. With it an item
+ * takes at most some 700 bytes, and the whole report 1.5 MB (docs/PROTOCOL.md 5.2).
+ */
+const INSERT_ID_BYTES_MAX = 64
+
 /** One item a record, with its first problem; all four members are always there. */
 function failedRecord({ index, insertId, field, message }: Problem): object {
-  return { index, insert_id: insertId ?? '', field, message }
+  return { index, insert_id: cutForJson(insertId ?? '', INSERT_ID_BYTES_MAX), field, message }
 }
