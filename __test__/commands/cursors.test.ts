@@ -1,6 +1,8 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { nodeDisk } from '../../src/log/node-disk.js'
 import { Cursors } from '../../src/log/cursor.js'
+import { acquireLock } from '../../src/log/lock.js'
 import { systemClock } from '../../src/clock.js'
 import { dataDirectory, event, remove, request } from './support/data-directory.js'
 import { run } from './support/run.js'
@@ -50,6 +52,24 @@ describe('cursors', () => {
     expect(beyond).toMatchObject({ code: 2, out: '' })
     expect(beyond.err).toContain('OFFSET 4 is beyond the end of the log, which is 3')
     expect(await new Cursors(`${directory}/0`, nodeDisk, systemClock).get('warehouse')).toBe(3)
+  })
+
+  it('P4: wait for a server that recovers its logs, whose end nobody knows before', async () => {
+    for (const args of [
+      ['set', 'warehouse', '2'],
+      ['list', '--json'],
+    ]) {
+      let answer = '{"pid":1,"ops":null}'
+      const lock = await acquireLock(`${directory}/0`, () => answer)
+      const done = cursors(...args)
+      const first = await Promise.race([done, sleep(200)])
+      answer = '{"pid":1,"log":3,"rejects":0,"ops":null}'
+      const ran = await done
+      await lock.release()
+      expect(first, 'not before the end is known').toBe(undefined)
+      expect(ran.code).toBe(0)
+      expect(ran.out).toMatch(/1 records are to come|"lag":1/)
+    }
   })
 
   it('cannot have names that are paths', async () => {

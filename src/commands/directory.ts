@@ -2,9 +2,9 @@
 import { readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import type { Config } from '../config.js'
-import { SluicegateError, UsageError } from '../errors.js'
+import { UsageError } from '../errors.js'
+import { askForOffsets } from '../log/durable.js'
 import { inspectLog } from '../log/inspect.js'
-import { askOwner } from '../log/lock.js'
 import { readLog } from '../log/reader.js'
 
 export interface WriterDirectory {
@@ -59,19 +59,12 @@ export interface Owner {
   readonly ops: string | null
 }
 
-/** undefined: nobody owns the folder now. */
-export async function ownerOf(directory: WriterDirectory): Promise<Owner | undefined> {
-  const answer = await askOwner(directory.path)
-  if (answer === undefined) return undefined
-  try {
-    return JSON.parse(answer) as Owner
-  } catch (cause) {
-    throw new SluicegateError(
-      'owner_unintelligible',
-      `${directory.path}: its owner answers in a way this version does not know`,
-      { cause },
-    )
-  }
+/**
+ * Waits for an owner that is recovering its logs. undefined: nobody owns the folder now.
+ * @throws SluicegateError `owner_recovering` when that takes too long
+ */
+export async function ownerOf({ path }: WriterDirectory): Promise<Owner | undefined> {
+  return (await askForOffsets(path, ['log', 'rejects'])) as Owner | undefined
 }
 
 export interface Extent {
