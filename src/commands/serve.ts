@@ -1,6 +1,6 @@
 /** `sluicegate serve`: the server, from ready to stopped. */
 import type { Command } from 'commander'
-import { renameSync, rmSync, writeFileSync } from 'node:fs'
+import { rmSync } from 'node:fs'
 import { printConfig, type Config } from '../config.js'
 import { KEYS } from '../config/schema.js'
 import { suggest } from '../config/suggest.js'
@@ -9,6 +9,7 @@ import { startGate, type Gate } from '../gate.js'
 import { createLogger, type Logger } from '../logger.js'
 import { packageVersion } from '../version.js'
 import { addSettings, allSettings, command, configOf } from './command.js'
+import { writeReadyFile } from './ready-file.js'
 
 const COMMANDS = ['serve', 'tail', 'cursors', 'rejects', 'explain', 'doctor']
 
@@ -57,9 +58,7 @@ function announce(config: Config, gate: Gate): void {
   process.stdout.write(`sluicegate is ready: events on ${ingestAddress}, operations on ${opsAddress}\n`)
   if (config.readyFile === undefined) return
   const ready = { ingest: ingestAddress, ops: opsAddress, pid: process.pid, version: packageVersion() }
-  const temporary = `${config.readyFile}.${process.pid}`
-  writeFileSync(temporary, `${JSON.stringify(ready)}\n`)
-  renameSync(temporary, config.readyFile)
+  writeReadyFile(config.readyFile, `${JSON.stringify(ready)}\n`)
 }
 
 /** The first SIGTERM or SIGINT starts the stop; a second one ends the process at once. */
