@@ -240,6 +240,10 @@ describe('settings that contradict each other', () => {
   it('warn where they are only unwise', () => {
     expect(loadConfig({ keepAliveTimeoutMs: '5s' }, {}).warnings.join()).toContain('below 75 s')
     expect(loadConfig({ opsHost: '0.0.0.0' }, {}).warnings.join()).toContain('operators')
+    const batch = (batchBytesMax: string, bodyLimitBytes: string): string =>
+      loadConfig({ batchBytesMax, bodyLimitBytes }, {}).warnings.join()
+    expect(batch('13MiB', '10MiB')).toContain('--batch-bytes-max (13 MiB) should be 4 MiB above --body-limit')
+    expect([batch('14MiB', '10MiB'), batch('1MiB', '16KiB')]).toEqual(['', ''])
   })
 
   it('do not keep a command from running that does not need them', () => {

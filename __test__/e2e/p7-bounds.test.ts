@@ -61,50 +61,88 @@ describe('P7: bodies that grow', () => {
   const packed = (target: string, make: () => object, headers: Record<string, string> = {}): RawRequest =>
     post(target, gzipSync(many(make)), { 'Content-Encoding': 'gzip', ...headers })
   const tiny = (): object => ({ event: 'e', properties: { token: 't' } })
-  const AMPLIFIERS: readonly [string, RawRequest][] = [
-    ['a user agent', packed('/track', tiny, { 'User-Agent': 'u'.repeat(60_000) })],
-    ['a project', packed(`/import?project_id=${'1'.repeat(60_000)}`, () => ({ event: 'e', properties: {} }))],
+  /** Answers: kept, bad content, or too large for one piece of the log. */
+  const AMPLIFIERS: readonly [string, '200 1' | '200 0' | '413', RawRequest][] = [
+    ['a user agent', '200 1', packed('/track', tiny, { 'User-Agent': 'u'.repeat(60_000) })],
+    [
+      'a project',
+      '200 1',
+      packed(`/import?project_id=${'1'.repeat(60_000)}`, () => ({ event: 'e', properties: {} })),
+    ],
+    // 315 bytes that would be 160 MB if the credential were repeated.
     [
       'a credential',
+      '200 1',
       packed('/import', () => ({ event: 'e', properties: {} }), {
         Authorization: `Basic ${Buffer.from(`${'t'.repeat(40_000)}:`).toString('base64')}`,
       }),
     ],
-    ['a token', packed('/track', () => event('e', { token: 't'.repeat(5000) }))],
+    ['a token', '413', packed('/track', () => event('e', { token: 't'.repeat(5000) }))],
     [
       'a distinct_id that is escaped',
+      '413',
       packed('/track', () => event('e', { distinct_id: '\u0001'.repeat(800) })),
     ],
     [
       'a group',
+      '413',
       packed('/groups', () => {
         return { $token: 't', $group_key: 'k'.repeat(2400), $group_id: 'i'.repeat(2400), $set: {} }
       }),
     ],
-    ['rejected records', packed('/track', () => ({ event: '', properties: { x: 'x'.repeat(5000) } }))],
-    ['invalid text', post('/track', gzipSync(Buffer.alloc(9 * MiB, 0xff)), { 'Content-Encoding': 'gzip' })],
+    [
+      'a value that is not UTF-8',
+      '413',
+      post(
+        '/track',
+        gzipSync(
+          Buffer.from(
+            `[${Array(2000).fill(JSON.stringify(event('e', { x: '\xff'.repeat(4000) })))}]`,
+            'latin1',
+          ),
+        ),
+        { 'Content-Encoding': 'gzip' },
+      ),
+    ],
+    [
+      'rejected records',
+      '200 0',
+      packed('/track', () => ({ event: '', properties: { x: 'x'.repeat(5000) } })),
+    ],
+    [
+      'invalid text',
+      '200 0',
+      post('/track', gzipSync(Buffer.alloc(9 * MiB, 0xff)), { 'Content-Encoding': 'gzip' }),
+    ],
   ]
 
   it.each(DECODERS)(
-    'small bodies of 2000 records that repeat what is large stay within a batch, %s',
+    'small bodies of 2000 records that repeat what is large stay within a batch, or are 413, %s',
     async (decoder) => {
       const server = await startServer({ dataDir: workspace(), args: ['--decoder', decoder] })
       const atRest = await warm(server)
       const before = await memoryUnderWay(server)
-      for (const [what, request] of AMPLIFIERS) {
+      for (const [what, expected, request] of AMPLIFIERS) {
         expect(request.body!.length, what).toBeLessThan(40_000)
         const { log: earlier } = await server.status()
-        const reply = await exchange(server.ingest, request)
-        expect([200, 413], `${what}: ${reply.status}`).toContain(reply.status)
+        const { status, headers, body } = await exchange(server.ingest, withOrigin(request))
+        expect(status === 413 ? '413' : `${status} ${body.toString()}`, what).toBe(expected)
+        expect(headers.get('access-control-allow-origin'), what).toBe(ORIGIN.Origin)
         const { log } = await server.status()
         // One batch at most, 16 MiB, and the step of zeroes ahead of it.
         expect(log.bytes - earlier.bytes, what).toBeLessThanOrEqual(18 * MiB)
+        expect(log.next_offset - earlier.next_offset, what).toBe(expected === '200 1' ? 2000 : 0)
         await expectServed(server)
       }
       expect(server.memoryMiB().peak - atRest).toBeLessThan(2 * 16 + 2 * 10 + SLACK_MIB)
       await expectGivenBack(server, before)
     },
   )
+})
+
+const withOrigin = (request: RawRequest): RawRequest => ({
+  ...request,
+  headers: { ...request.headers, ...ORIGIN },
 })
 
 describe('P7: memory of what is under way', () => {

@@ -95,6 +95,18 @@ describe('mode open', () => {
     const listed = new ImportAuth({ auth: 'open', tokens: TOKENS })
     expect(listed.grant(basic('secret7'), () => undefined)).toEqual({ token: 't0k', projectId: '7' })
   })
+
+  test('P7: a user longer than 256 bytes is no token: every record would repeat it', () => {
+    const grantOf = (user: string) => auth.grant(basic(user), () => undefined)
+    expect(grantOf('t'.repeat(256))).toEqual({ token: 't'.repeat(256), projectId: null })
+    expect(grantOf('ü'.repeat(128))!.token).toBe('ü'.repeat(128))
+    for (const user of ['t'.repeat(257), 'ü'.repeat(129), 't'.repeat(60_000)]) {
+      expect(grantOf(user)).toEqual({ token: '', projectId: null })
+    }
+    const long = 't'.repeat(300)
+    const listed = new ImportAuth({ auth: 'tokens', tokens: [entry(long)] })
+    expect(listed.grant(basic(long), () => undefined)).toEqual({ token: long, projectId: null })
+  })
 })
 
 describe('over HTTP', () => {

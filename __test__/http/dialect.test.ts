@@ -260,6 +260,38 @@ describe('too many records', () => {
   })
 })
 
+describe('R1, P2: records that take more than a batch', () => {
+  const message = 'data, too large once decoded: limit 16777216 bytes'
+  const tooLarge = problem({ id: ProblemId.outputTooLarge, code: 'output_too_large', offset: -1, message })
+  const given = (params: number): Receipt => bad({ params, undecodable: true, problems: [tooLarge] })
+
+  test.each([0, Param.verbose1, Param.strict, Param.img, Param.callback, Param.redirect])(
+    'are 413 everywhere, never 200 with 0, params %i',
+    (params) => {
+      for (const endpoint of ['track', 'engage', 'groups'] as const) {
+        const { status, body, headers } = answer(given(params), endpoint, 'callback=f')
+        expect([status, body, headers]).toEqual([413, `{"error":"${message}","status":0}`, undefined])
+      }
+      const { status, body } = answer(given(params), 'import')
+      expect([status, body]).toEqual([
+        413,
+        `{"code":413,"error":"${message}","status":"Request Entity Too Large"}`,
+      ])
+    },
+  )
+
+  test('verbose=2 explains it', () => {
+    const { status, body } = answer(given(Param.verbose2))
+    expect(status).toBe(413)
+    expect(JSON.parse(String(body))).toMatchObject({
+      error: message,
+      status: 0,
+      durable: null,
+      problems: [{ code: 'output_too_large', docs: 'docs/ERRORS.md#output_too_large' }],
+    })
+  })
+})
+
 describe('precedence: redirect, img, callback, verbose', () => {
   const all = Param.redirect | Param.img | Param.callback | Param.verbose1
   const query = 'redirect=https%3A%2F%2Fok.example%2Fx%3Fa%3D1&callback=f'

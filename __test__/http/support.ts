@@ -22,6 +22,8 @@ export class MemoryLog implements Log {
   held = false
   onRoom: () => void = () => {}
   readonly values: string[] = []
+  /** Of the records that were committed. */
+  bytes = 0
   private readonly batch = { bytes: new Uint8Array(40 * 2 ** 20), position: 0, end: 40 * 2 ** 20 }
   private readonly waiting: (() => void)[] = []
 
@@ -44,6 +46,7 @@ export class MemoryLog implements Log {
     for (let at = 0, record = 0; record < records; record++) {
       const length = bytes.readUInt32LE(at)
       const keyLength = bytes.readUInt32LE(at + 16)
+      this.bytes += length
       this.values.push(bytes.toString('utf8', at + RECORD_HEADER_BYTES + keyLength, at + length))
       at += length
     }

@@ -8,6 +8,10 @@ type Check = (settings: Settings) => string | undefined
 const flag = (key: Key): string => `--${flagName(key)}`
 const size = (key: Key, settings: Settings): string => `${flag(key)} (${showBytes(Number(settings[key]))})`
 
+/** What the 2000 records of a request may ordinarily grow by, and what each byte of a small body may. */
+const GROWTH_BYTES = 4 * 2 ** 20
+const GROWTH_RATIO = 50
+
 const ERRORS: readonly Check[] = [
   (s) =>
     s.port !== 0 && s.port === s.opsPort && s.host === s.opsHost
@@ -44,6 +48,11 @@ const WARNINGS: readonly Check[] = [
   (s) =>
     s.auth === 'open' && s.tokensFile !== undefined
       ? '--tokens-file gives credentials for /import, but with --auth open any token is taken'
+      : undefined,
+  (s) =>
+    s.batchBytesMax < s.bodyLimitBytes + Math.min(GROWTH_BYTES, GROWTH_RATIO * s.bodyLimitBytes)
+      ? `${size('batchBytesMax', s)} should be 4 MiB above ${size('bodyLimitBytes', s)}: records grow by their ` +
+        'envelopes, and full bodies that do not fit are answered 413'
       : undefined,
   (s) =>
     s.keepAliveTimeoutMs < 75_000

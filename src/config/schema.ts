@@ -159,7 +159,8 @@ export const SETTINGS = {
   batchBytesMax: setting({
     group: 'Limits', kind: bytes(MiB, 512 * MiB), default: 16 * MiB,
     about: 'most that one request may add to the log',
-    more: 'Records are larger than the events in them; also the size of a full batch buffer.',
+    more: 'Also the size of a full batch buffer. Records are larger than the events in them: keep it 4 MiB above ' +
+      'the body limit. A request that does not fit is answered 413.',
   }),
   memoryInflightBytes: setting({
     group: 'Limits', kind: bytes(16 * MiB, 2 ** 40), default: 256 * MiB,

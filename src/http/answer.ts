@@ -35,8 +35,11 @@ export function refusal(
   error: string,
   headers?: Headers,
 ): Answer {
-  const body = endpoint === 'import' ? { code: status, error, status: phrase(status) } : { error, status: 0 }
-  return jsonAnswer(status, body, headers)
+  return jsonAnswer(status, refusalBody(endpoint, status, error), headers)
+}
+
+export function refusalBody(endpoint: Endpoint | undefined, status: number, error: string): object {
+  return endpoint === 'import' ? { code: status, error, status: phrase(status) } : { error, status: 0 }
 }
 
 /** Rules R1 and R9. Whole seconds: mobile SDKs read nothing else. */

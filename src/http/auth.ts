@@ -1,6 +1,7 @@
 /** Credentials of /import (docs/PROTOCOL.md 8). The other endpoints go by the token in each record alone. */
 import { createHash, timingSafeEqual } from 'node:crypto'
 import type { Config, TokenEntry } from '../config.js'
+import { TOKEN_BYTES_MAX } from '../decode/decoder.js'
 
 /** What a credential stands for. */
 export interface Grant {
@@ -47,8 +48,10 @@ export class ImportAuth {
     return basic.password === '' ? this.byUser(basic.user) : this.byAccount(basic, read)
   }
 
+  /** Every record without a token of its own repeats this one: what is longer than any is none (promise P7). */
   private byUser(user: string): Grant | undefined {
-    return grantOf(this.users.find(user)[0]) ?? this.otherwise({ token: user, projectId: null })
+    const token = Buffer.byteLength(user) > TOKEN_BYTES_MAX ? '' : user
+    return grantOf(this.users.find(user)[0]) ?? this.otherwise({ token, projectId: null })
   }
 
   /** One account may serve several projects; the request says which. */

@@ -5,7 +5,7 @@ import { formText, readParam } from '../decode/params.js'
 import { ProblemId } from '../decode/problems.js'
 import { PROBLEMS_SHOWN_MAX, type Receipt } from '../intake.js'
 import type { Endpoint } from '../record.js'
-import { type Answer, jsonAnswer, refusal } from './answer.js'
+import { type Answer, jsonAnswer, refusalBody } from './answer.js'
 
 /** What was sent: where the texts of `callback` and `redirect` are read again, for they are rare. */
 export interface Asked {
@@ -39,8 +39,8 @@ const DOCS = 'docs/ERRORS.md'
 
 export function answerOf(receipt: Receipt, asked: Asked, options: DialectOptions): Answer {
   const { params } = receipt
-  if (asked.endpoint === 'import' && tooManyRecords(receipt)) {
-    return refusal('import', 413, receipt.problems[0]!.message)
+  if (receipt.undecodable && isTooLarge(receipt.problems[0]!, asked.endpoint)) {
+    return tooLargeAnswer(receipt, asked.endpoint, options)
   }
   if (params === 0) return succeeded(receipt) ? SUCCESS : FAILURE
   if ((params & Param.strict) !== 0) return strictAnswer(receipt, options)
@@ -65,8 +65,17 @@ function succeeded(receipt: Receipt): boolean {
   return receipt.accepted + receipt.ignored > 0
 }
 
-function tooManyRecords({ undecodable, problems }: Receipt): boolean {
-  return undecodable && problems[0]?.id === ProblemId.tooManyRecords
+/**
+ * A request that may come back in parts. Of two: one whose records, all of them good, take more than a batch of the log is
+ * no bad content, for which 200 would have clients delete it (rule R1, promise P2); more records than the protocol allows is.
+ */
+function isTooLarge({ id }: Problem, endpoint: Endpoint): boolean {
+  return id === ProblemId.outputTooLarge || (id === ProblemId.tooManyRecords && endpoint === 'import')
+}
+
+function tooLargeAnswer(receipt: Receipt, endpoint: Endpoint, options: DialectOptions): Answer {
+  const body = refusalBody(endpoint, 413, receipt.problems[0]!.message)
+  return jsonAnswer(413, { ...body, ...detailsOf(receipt, options) })
 }
 
 function textOf(name: 'redirect' | 'callback', { content, body, query }: Asked): string {
