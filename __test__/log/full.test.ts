@@ -14,6 +14,8 @@ beforeEach(
 )
 afterEach(() => void vi.useRealTimers())
 
+const MiB = 2 ** 20
+
 const atOffsets = (...offsets: number[]) => ({ cursors: () => Promise.resolve(offsets) })
 
 /** Puts records from `from` on until the log is not writable; the ids accepted. No batch may fail meanwhile. */
@@ -80,6 +82,19 @@ describe('P2: full', () => {
       await again.close()
     },
   )
+
+  it('P9: a step of zeroes that finds no space gives back what it took, or no cursor could ever move', async () => {
+    const disk = new MemoryDisk({ limitBytes: 9.5 * MiB })
+    const [segmentBytes, batchBytesMax, bytesMax] = [16 * MiB, MiB, 2 ** 40]
+    const cursors = new Cursors(WRITER, disk)
+    const offsets = async (): Promise<number[]> => (await cursors.list()).map(({ offset }) => offset)
+    const log = await open(disk, { segmentBytes, batchBytesMax, bytesMax, cursors: offsets })
+    const ids = await fill(log, 0, MiB / 2)
+    expect(log.status()).toMatchObject({ state: 'full', failovers: 0 })
+    await cursors.set('kafka', ids.length)
+    expect(await read(disk, log.durableOffset)).toEqual(ids)
+    await log.close()
+  })
 
   it('a start on a disk without any space left opens, reads, and is full until there is some', async () => {
     const disk = new MemoryDisk()

@@ -62,6 +62,7 @@ export class SegmentWriter {
       await this.file.sync()
     } catch (error) {
       this.broken = true
+      await this.giveBack(error)
       throw error
     }
     this.position += frame.length
@@ -79,9 +80,15 @@ export class SegmentWriter {
     } catch (error) {
       // Without space nothing is wrong with this file; where the disk fails, another one may be elsewhere.
       this.broken = written || !isNoSpace(error)
+      await this.giveBack(error)
       throw error
     }
     this.zeroedEnd = end
+  }
+
+  /** What found no space took the rest of it: a cursor could not move any more, and nothing ever be removed. */
+  private async giveBack(cause: unknown): Promise<void> {
+    if (isNoSpace(cause)) await this.file.truncate(this.zeroedEnd).catch(() => {})
   }
 
   /** Gives the unused rest back and closes; both may fail without harm. */
