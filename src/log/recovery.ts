@@ -160,29 +160,37 @@ async function writeAgain(file: DiskFile, { lastFrame, end }: Walk): Promise<voi
   await file.write(bytes, lastFrame)
 }
 
-/** Copies bytes that are about to be cut: somebody may want to look at them. */
+/** Copies bytes that are about to be cut: somebody may want to look at them. Half a copy goes again. */
 async function setAside(file: DiskFile, from: number, to: number, path: string, disk: Disk): Promise<void> {
-  const copy = await openNew(path, disk)
+  const [copy, name] = await openNew(path, disk)
   try {
-    const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, to - from))
-    for (let at = from; at < to;) {
-      const read = await file.read(bytes.subarray(0, Math.min(bytes.length, to - at)), at)
-      if (read === 0) break
-      await copy.write(bytes.subarray(0, read), at - from)
-      at += read
-    }
+    await copyBytes(file, from, to, copy)
     await copy.sync()
+  } catch (error) {
+    await disk.unlink(name).catch(() => {})
+    throw error
   } finally {
     await copy.close()
   }
   await disk.syncDirectory(dirname(path))
 }
 
+async function copyBytes(file: DiskFile, from: number, to: number, copy: DiskFile): Promise<void> {
+  const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, to - from))
+  for (let at = from; at < to;) {
+    const read = await file.read(bytes.subarray(0, Math.min(bytes.length, to - at)), at)
+    if (read === 0) break
+    await copy.write(bytes.subarray(0, read), at - from)
+    at += read
+  }
+}
+
 /** The same place may have been torn before: the newest copy stays under a name of its own. */
-async function openNew(path: string, disk: Disk): Promise<DiskFile> {
+async function openNew(path: string, disk: Disk): Promise<[file: DiskFile, name: string]> {
   for (let number = 0; ; number++) {
+    const name = number === 0 ? path : `${path}.${number}`
     try {
-      return await disk.open(number === 0 ? path : `${path}.${number}`, 'wx+')
+      return [await disk.open(name, 'wx+'), name]
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
     }
