@@ -75,6 +75,24 @@ describe('an app with the plugin', () => {
     expect((await fetch(`${address}/mp/decide`)).status).toBe(200)
   })
 
+  it('mounted twice, each believes the proxies of its own settings, on one connection too', async () => {
+    const [one, other] = [memoryParts({ trustedProxies: 1 }), memoryParts()]
+    const app = ownersApp()
+    app.register(sluicegate, { prefix: '/other', parts: other.parts })
+    const address = await serve(app, { parts: one.parts })
+    const client = await Client.open(Number(new URL(address).port))
+    const headers = { ...JSON_BODY, 'X-Forwarded-For': '192.0.2.1' }
+    for (const path of ['/mp/track', '/other/track', '/mp/track']) {
+      client.write(requestBytes(path, { headers, body: EVENT }))
+      await client.reply()
+    }
+    client.destroy()
+    const addresses = ({ values }: MemoryLog): unknown[] =>
+      values.map((value) => (JSON.parse(value) as { ip: unknown }).ip)
+    expect(addresses(one.log)).toEqual(['192.0.2.1', '192.0.2.1'])
+    expect(addresses(other.log)).toEqual(['127.0.0.1'])
+  })
+
   it('keeps its own parsers, schemas, error handler and answer to unknown paths', async () => {
     const address = await serve(ownersApp(), { config: { dataDir: dataDirectory() }, logger })
     const json = async (reply: Promise<Response>): Promise<unknown> => (await reply).json()

@@ -53,8 +53,9 @@ export class Connection {
   /** The HTTP parser has given up: whatever else comes is thrown away. */
   failed = false
 
-  /** The peer of the latest request, and the headers it was made from. */
+  /** The peer of the latest request, who made it (each plugin in an app believes other proxies), and from which headers. */
   peer: Peer | undefined = undefined
+  peerMadeBy: object | undefined = undefined
   userAgent: string | undefined = undefined
   forwardedFor: string | string[] | undefined = undefined
   realIp: string | string[] | undefined = undefined

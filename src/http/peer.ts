@@ -24,13 +24,14 @@ export class Peers {
     const realIp = headers['x-real-ip']
     if (
       connection.peer !== undefined &&
+      connection.peerMadeBy === this &&
       connection.userAgent === userAgent &&
       connection.forwardedFor === forwardedFor &&
       connection.realIp === realIp
     ) {
       return connection.peer
     }
-    Object.assign(connection, { userAgent, forwardedFor, realIp })
+    Object.assign(connection, { peerMadeBy: this, userAgent, forwardedFor, realIp })
     const address = this.clientOf(request.socket.remoteAddress, textOf(forwardedFor), textOf(realIp))
     connection.peer = { ipJson: JSON.stringify(address ?? null), uaJson: userAgentJson(userAgent) }
     return connection.peer
