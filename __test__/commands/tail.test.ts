@@ -111,6 +111,15 @@ describe('tail --cursor', () => {
     expect((await tail('--cursor', 'from', '--from', 'start')).out).toBe('')
   })
 
+  it('stands at the end from its first run on: what comes between two runs is not skipped', async () => {
+    const later = await dataDirectory([request(event('old'))])
+    const fromEnd = ['tail', '--data-dir', later, '--cursor', 'new', '--from', 'end']
+    expect((await run(...fromEnd)).out).toBe('')
+    await dataDirectory([request(event('between'))], { into: later })
+    expect(eventsOf((await run(...fromEnd)).out)).toEqual(['between'])
+    remove(later)
+  })
+
   it('that is ahead of the log is an error: nothing would ever come', async () => {
     await run('cursors', 'set', 'ahead', '4', '--data-dir', directory)
     const path = join(directory, '0', 'cursors', 'ahead.json')

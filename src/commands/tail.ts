@@ -93,11 +93,12 @@ async function tailAction(config: Config, options: TailOptions): Promise<void> {
   const directory = requireLog(config)
   const cursors = new Cursors(directory.path)
   const saved = options.cursor === undefined ? undefined : await cursors.get(options.cursor)
+  const from = saved ?? (await startOf(directory, cursors, options))
   const stop = new AbortController()
   for (const signal of ['SIGINT', 'SIGTERM'] as const) process.once(signal, () => stop.abort())
   const records = readLog({
     directory: options.rejected ? directory.rejects : directory.log,
-    from: saved ?? options.from,
+    from,
     follow: options.follow,
     signal: stop.signal,
     onGap: warnGap,
@@ -108,6 +109,18 @@ async function tailAction(config: Config, options: TailOptions): Promise<void> {
   const print = new Printer(output, options, stop, commit)
   await print.all(records)
   if (saved !== undefined && !print.hasRead) await refuseLostCursor(directory, options.cursor!, saved)
+}
+
+/** A new cursor at the end stands there before anything is read: the next run must not begin at another end. */
+async function startOf(
+  directory: WriterDirectory,
+  cursors: Cursors,
+  { from, cursor }: TailOptions,
+): Promise<TailOptions['from']> {
+  if (cursor === undefined || from !== 'end') return from
+  const { endOffset } = await extentOf(directory, 'log', await ownerOf(directory))
+  await cursors.set(cursor, endOffset)
+  return endOffset
 }
 
 /** A cursor that is ahead of the log would silently print nothing for ever. */
