@@ -3,6 +3,7 @@ import { connect } from 'node:net'
 import { afterEach, describe, expect, it, vi } from 'vitest'
 import { Budget } from '../../src/budget.js'
 import { SluicegateError } from '../../src/errors.js'
+import { HEAD_BYTES_MAX } from '../../src/http/app.js'
 import { createOps, type Ops, type OpsParts, type Readiness } from '../../src/http/ops.js'
 import { hostName, isOwnHost } from '../../src/http/ops-host.js'
 
@@ -227,6 +228,12 @@ describe('POST /rejects/replay', () => {
     expect(answer.status).toBe(200)
     expect(answer.json['results']).toMatchObject([{ offset: 4, outcome: 'accepted' }])
     expect(replay.mock.calls[0]![0]).toEqual(JSON.parse(body))
+  })
+
+  it('P10: takes whatever a head can hold as a token: one such record must not keep others out', async () => {
+    const address = await start({})
+    const records = [{ ...RECORD, token: 'x'.repeat(HEAD_BYTES_MAX) }, RECORD]
+    expect(await post(address, replayOf(records))).toMatchObject({ status: 200 })
   })
 
   it.each([

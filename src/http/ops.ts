@@ -14,6 +14,7 @@ import { SluicegateError } from '../errors.js'
 import type { Logger } from '../logger.js'
 import { type Endpoint, KINDS } from '../record.js'
 import type { ReplayRequest, ReplayResult } from '../replay.js'
+import { HEAD_BYTES_MAX } from './app.js'
 import { isOwnHost } from './ops-host.js'
 
 export interface Readiness {
@@ -115,7 +116,8 @@ const REPLAY_RECORD = {
   properties: {
     offset: nullable(offset),
     endpoint: { enum: ENDPOINTS },
-    token: word(1024),
+    // On /import it may be the user of a credential.
+    token: word(HEAD_BYTES_MAX),
     project_id: word(1024),
     received_ms: nullable(timeMs),
     ip: word(64),
