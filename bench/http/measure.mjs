@@ -1,0 +1,70 @@
+// One slice of a measurement, and rounds of them in turns.
+import { join } from 'node:path'
+import { cpuOf, rssOf } from './cpu.mjs'
+import { requestsOf, writeRequests } from './requests.mjs'
+import { runWrk } from './wrk.mjs'
+
+/** Writes a shape's requests once a run; the path that the load generators read. */
+export function fileOf(bench, shape) {
+  const path = join(bench.directory, `${shape.name}.requests`)
+  if (!bench.files.has(path)) writeRequests(path, requestsOf(shape, bench.nowS))
+  bench.files.add(path)
+  return path
+}
+
+/**
+ * Full load by wrk for some seconds.
+ *
+ * @returns {Promise<object>} requests and events a second, CPU microseconds a request of the server's main thread and
+ *   of its whole process, latencies in microseconds, resident bytes
+ */
+export async function slice(bench, { child, shape, connections, seconds }) {
+  const before = cpuOf(child.pid)
+  const load = await runWrk({
+    port: child.port,
+    connections,
+    seconds,
+    file: fileOf(bench, shape),
+    cpu: bench.cores.load,
+  })
+  const after = cpuOf(child.pid)
+  const requestsPerS = (load.requests / load.duration_us) * 1e6
+  return {
+    requests_per_s: Math.round(requestsPerS),
+    events_per_s: Math.round(requestsPerS * shape.events),
+    main_us: rounded((after.mainNs - before.mainNs) / 1000 / load.requests),
+    process_us: rounded((after.processNs - before.processNs) / 1000 / load.requests),
+    p50_us: load.p50_us,
+    p99_us: load.p99_us,
+    p999_us: load.p999_us,
+    rss_bytes: rssOf(child.pid),
+  }
+}
+
+const rounded = (us) => Number(us.toFixed(3))
+
+/**
+ * Measures all cells once a round, in an order that turns round from one to the next: what disturbs the machine for a
+ * while disturbs all of them.
+ *
+ * @param {{contender: object, child: object, shape: object, connections: number}[]} cells
+ * @returns {Promise<object[]>} one a cell: what it is of, and the figures of its rounds
+ */
+export async function interleave(bench, label, cells, { rounds, seconds }) {
+  const results = cells.map(({ contender, shape, connections }) => {
+    const { name, events, bytes, wrap } = shape
+    return { contender: contender.name, shape: name, wrap, events, bytes, connections, rounds: [] }
+  })
+  for (let round = 0; round < rounds; round++) {
+    const order = cells.map((_, index) => (round % 2 === 0 ? index : cells.length - 1 - index))
+    for (const [done, index] of order.entries()) {
+      const { contender, shape, connections } = cells[index]
+      bench.progress(
+        `${label}: round ${round + 1}/${rounds}, ${done + 1}/${cells.length}, ` +
+          `${contender.title}, ${shape.name}, ${connections} connections`,
+      )
+      results[index].rounds.push(await slice(bench, { ...cells[index], seconds }))
+    }
+  }
+  return results
+}

@@ -1,0 +1,136 @@
+// What is measured of the servers; each part is one member of the record (bench/README.md).
+import { runLoad } from './load.mjs'
+import { rssOf } from './cpu.mjs'
+import { fileOf, interleave } from './measure.mjs'
+import { EVENT_BYTES, SHAPES } from './requests.mjs'
+
+const shapeNamed = (name) => SHAPES.find((shape) => shape.name === name)
+
+export const BATCH_SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]
+export const EVENT_SIZES = [60, 200, 400, 1000, 4000, 16_000, 64_000, 256_000, 1_000_000]
+const QUICK_BATCH_SIZES = [1, 10, 50, 500, 2000]
+const QUICK_EVENT_SIZES = [60, 400, 16_000, 256_000]
+
+const batchShape = (events) => ({ name: `batch-${events}`, wrap: 'json', events, bytes: EVENT_BYTES })
+const sizeShape = (bytes) => ({ name: `size-${bytes}`, wrap: 'json', events: 1, bytes })
+
+export const batchShapes = ({ quick }) => (quick ? QUICK_BATCH_SIZES : BATCH_SIZES).map(batchShape)
+export const sizeShapes = ({ quick }) => (quick ? QUICK_EVENT_SIZES : EVENT_SIZES).map(sizeShape)
+
+const pick = (started, names) => started.filter(({ contender }) => names.includes(contender.name))
+
+/** All contenders, all shapes, few and many connections. */
+export function matrix(bench, started) {
+  const connections = bench.quick ? [64] : [64, 256]
+  const cells = SHAPES.flatMap((shape) =>
+    connections.flatMap((count) =>
+      started
+        .filter(({ contender }) => contender.wraps.includes(shape.wrap))
+        .map((one) => ({ ...one, shape, connections: count })),
+    ),
+  )
+  return interleave(bench, 'servers', cells, { rounds: bench.rounds, seconds: bench.seconds })
+}
+
+const SIZED = ['sluicegate', 'sluicegate-no-log', 'sluicegate-reference', 'fastify-stock']
+const QUICK_SIZED = ['sluicegate', 'sluicegate-no-log']
+
+/** What a request costs by how many events it brings, or by how large its one event is. */
+export function bySize(bench, started, label, shapes) {
+  const servers = pick(started, bench.quick ? QUICK_SIZED : SIZED)
+  const cells = shapes.flatMap((shape) => servers.map((one) => ({ ...one, shape, connections: 64 })))
+  return interleave(bench, label, cells, { rounds: bench.quick ? 1 : bench.rounds, seconds: 1 })
+}
+
+const CONSTANT_SHARE = 0.8
+const CONSTANT_CONNECTIONS = 256
+const BIG = { name: 'big', wrap: 'json', events: 2000, bytes: 1000 }
+const BIG_PER_S = 10
+const BESIDE_BIG_PER_S = 1000
+
+/** A constant rate at a share of the highest one, and the delays of the event loop while bodies of 2 MB arrive. */
+export async function constant(bench, started, maxPerS) {
+  const [{ child }] = pick(started, ['sluicegate'])
+  const seconds = bench.quick ? 4 : 20
+  const rate = Math.round(CONSTANT_SHARE * maxPerS)
+  const load = { port: child.port, cpu: bench.cores.load, seconds }
+  bench.progress(`constant rate: ${rate} requests/s for ${seconds} s`)
+  const form = fileOf(bench, shapeNamed('form'))
+  const runs = []
+  for (let round = 0; round < (bench.quick ? 1 : 3); round++) {
+    runs.push(await runLoad({ ...load, file: form, connections: CONSTANT_CONNECTIONS, rate }))
+  }
+  bench.progress(`bodies of 2 MB, ${BIG_PER_S} a second, for ${seconds} s`)
+  await child.ask('mark', { loop: true })
+  const [big, beside] = await Promise.all([
+    runLoad({ ...load, file: fileOf(bench, BIG), connections: 4, rate: BIG_PER_S }),
+    runLoad({ ...load, file: form, connections: 32, rate: BESIDE_BIG_PER_S }),
+  ])
+  const { loop } = await child.ask('stats')
+  await child.ask('mark')
+  return {
+    rate,
+    max_per_s: maxPerS,
+    connections: CONSTANT_CONNECTIONS,
+    seconds,
+    runs,
+    big,
+    beside,
+    loop_ms: loop,
+  }
+}
+
+const STEADY_PER_S = 5000
+const SAMPLE_MS = 500
+
+/** A steady rate: what memory and garbage collection do. A server of its own, whose heap no other part has shaped. */
+export async function steady(bench, contender) {
+  const child = await contender.start(bench.cores.server)
+  const seconds = bench.quick ? 8 : 60
+  const load = { port: child.port, cpu: bench.cores.load, file: fileOf(bench, shapeNamed('form')) }
+  bench.progress(`steady: ${STEADY_PER_S} requests/s for ${seconds} s`)
+  await runLoad({ ...load, connections: 64, seconds: bench.quick ? 3 : 15, rate: STEADY_PER_S })
+  const heapBefore = await child.ask('collect')
+  await child.ask('mark')
+  const rss = []
+  const sampler = setInterval(() => rss.push(rssOf(child.pid)), SAMPLE_MS)
+  const { requests, p99_us } = await runLoad({ ...load, connections: 64, seconds, rate: STEADY_PER_S })
+  clearInterval(sampler)
+  const { gcMs, gcCount, wallMs } = await child.ask('stats')
+  const heapAfter = await child.ask('collect')
+  await child.ask('mark')
+  await runLoad({ ...load, connections: 64, seconds: bench.quick ? 2 : 5 })
+  const full = await child.ask('stats')
+  await child.stop()
+  return {
+    rate: STEADY_PER_S,
+    seconds,
+    requests,
+    p99_us,
+    heap_before_bytes: heapBefore,
+    heap_after_bytes: heapAfter,
+    rss_max_bytes: Math.max(...rss),
+    gc_count: gcCount,
+    gc_share: gcMs / wallMs,
+    gc_share_full_load: full.gcMs / full.wallMs,
+  }
+}
+
+const TIMED = ['sluicegate', 'sluicegate-reference', 'fastify-stock', 'node-http']
+
+/** Full load over time, for the two graphs: requests a second and round trips. */
+export async function overTime(bench, started) {
+  const results = []
+  const seconds = bench.quick ? 3 : 20
+  for (const { contender, child } of pick(started, TIMED)) {
+    bench.progress(`over time: ${contender.title}, ${seconds} s`)
+    const load = { port: child.port, connections: 100, seconds, cpu: bench.cores.load }
+    const figures = await runLoad({
+      ...load,
+      file: fileOf(bench, shapeNamed('json')),
+      windowMs: bench.quick ? 100 : 250,
+    })
+    results.push({ contender: contender.name, connections: 100, shape: 'json', ...figures })
+  }
+  return results
+}

@@ -1,0 +1,194 @@
+// The tables of a record, for the terminal and for Markdown alike: a title, columns, rows of text.
+import { CONTENDERS } from '../http/contenders.mjs'
+import { SHAPES } from '../http/requests.mjs'
+import { RIVALS } from '../baselines/contenders.mjs'
+import { cellOf, figure, least, ratio } from './statistics.mjs'
+
+const KNOWN = [...CONTENDERS, ...RIVALS]
+const knownOf = (name) => KNOWN.find((one) => one.name === name)
+const titleOf = (name) => knownOf(name).title
+
+const us = (value) => value.toFixed(value < 10 ? 2 : 1)
+const ms = (value) => (value / 1000).toFixed(1)
+const thousands = (value) => String(Math.round(value)).replace(/\B(?=(\d{3})+$)/g, ' ')
+const times = (value) => (value === undefined ? '' : `${value.toFixed(2)}x`)
+
+const LOAD_COLUMNS = [
+  '',
+  'main thread µs',
+  'least',
+  'process µs',
+  'main, of tuned',
+  'requests/s',
+  'p50 ms',
+  'p99 ms',
+  'p99.9 ms',
+  'RSS MiB',
+]
+
+function loadRow(cell, tuned) {
+  return [
+    titleOf(cell.contender),
+    us(figure(cell, 'main_us')),
+    us(least(cell, 'main_us')),
+    us(figure(cell, 'process_us')),
+    times(ratio(cell, tuned, 'main_us')),
+    thousands(figure(cell, 'requests_per_s')),
+    ms(figure(cell, 'p50_us')),
+    ms(figure(cell, 'p99_us')),
+    ms(figure(cell, 'p999_us')),
+    (Math.max(...cell.rounds.map((round) => round.rss_bytes)) / 2 ** 20).toFixed(0),
+  ]
+}
+
+function serverTables({ servers = [] }) {
+  const kinds = SHAPES.flatMap((shape) => [64, 256].map((connections) => ({ shape, connections })))
+  return kinds.flatMap(({ shape, connections }) => {
+    const cells = servers.filter((cell) => cell.shape === shape.name && cell.connections === connections)
+    if (cells.length === 0) return []
+    const tuned = cellOf(cells, { contender: 'fastify-tuned' })
+    const title = `${shape.title}, ${connections} connections: CPU a request`
+    return [{ title, columns: LOAD_COLUMNS, rows: cells.map((cell) => loadRow(cell, tuned)) }]
+  })
+}
+
+function rivalTables({ baselines }) {
+  if (baselines === undefined) return []
+  const columns = [
+    '',
+    'process µs, form',
+    'of ours',
+    'process µs, batch of 50',
+    'of ours',
+    'events/s, batches',
+    'what stands behind its answer',
+  ]
+  const names = [...new Set(baselines.cells.map(({ contender }) => contender))]
+  const rows = names.map((name) => {
+    const [form, batch] = ['form', 'batch'].map((shape) =>
+      cellOf(baselines.cells, { contender: name, shape }),
+    )
+    const [ourForm, ourBatch] = ['form', 'batch'].map((shape) =>
+      cellOf(baselines.cells, { contender: 'sluicegate', shape }),
+    )
+    return [
+      titleOf(name),
+      us(figure(form, 'process_us')),
+      times(ratio(form, ourForm, 'process_us')),
+      us(figure(batch, 'process_us')),
+      times(ratio(batch, ourBatch, 'process_us')),
+      thousands(figure(batch, 'events_per_s')),
+      knownOf(name).behind,
+    ]
+  })
+  const absent = baselines.unable.map(({ title, reason }) => [
+    title,
+    '',
+    '',
+    '',
+    '',
+    '',
+    `not measured: ${reason}`,
+  ])
+  return [
+    {
+      title: 'The servers of the story, and today’s: process CPU a request',
+      columns,
+      rows: [...rows, ...absent],
+    },
+  ]
+}
+
+function sizeTable(cells, by, title, unit) {
+  if (cells === undefined) return []
+  const names = [...new Set(cells.map(({ contender }) => contender))]
+  const values = [...new Set(cells.map((cell) => cell[by]))]
+  const rows = values.map((value) => [
+    thousands(value),
+    ...names.map((contender) => us(figure(cellOf(cells, { contender, [by]: value }), 'main_us'))),
+  ])
+  return [{ title, columns: [unit, ...names.map(titleOf)], rows }]
+}
+
+function constantTable({ constant }) {
+  if (constant === undefined) return []
+  const row = (name, { requests, unanswered, p50_us, p99_us, p999_us, max_us }) => [
+    name,
+    thousands(requests),
+    String(unanswered),
+    ...[p50_us, p99_us, p999_us, max_us].map(ms),
+  ]
+  return [
+    {
+      title: 'Constant rates, latencies from the intended send time',
+      columns: ['', 'requests', 'unanswered', 'p50 ms', 'p99 ms', 'p99.9 ms', 'max ms'],
+      rows: [
+        ...constant.runs.map((run, index) =>
+          row(`${constant.rate}/s (80 % of ${Math.round(constant.max_per_s)}), run ${index + 1}`, run),
+        ),
+        row('bodies of 2 MB, 10 a second', constant.big),
+        row('single events beside them, 1000 a second', constant.beside),
+      ],
+    },
+  ]
+}
+
+function decoderTable({ decoders }) {
+  if (decoders === undefined) return []
+  const rows = decoders.map(({ name, native, javascript, ratio: faster }) => [
+    name,
+    native.median.toFixed(0),
+    javascript.median.toFixed(0),
+    `${faster.toFixed(1)}x`,
+  ])
+  return [{ title: 'Decoders: nanoseconds an event', columns: ['', 'native', 'JavaScript', 'ratio'], rows }]
+}
+
+export function targetTable(rows) {
+  return {
+    title: 'Targets',
+    columns: ['', 'target', 'measured', ''],
+    rows: rows.map(({ name, target, measured, verdict }) => [name, target, measured, verdict]),
+  }
+}
+
+/** All of a record's tables but that of the targets. */
+export function tables(record) {
+  return [
+    ...decoderTable(record),
+    ...serverTables(record),
+    ...constantTable(record),
+    ...sizeTable(record.batches, 'events', 'Main-thread CPU a request in µs, by batch size', 'events'),
+    ...sizeTable(record.sizes, 'bytes', 'Main-thread CPU a request in µs, by event size', 'bytes'),
+    ...rivalTables(record),
+  ]
+}
+
+export function markdown({ columns, rows }) {
+  const line = (cells) => `| ${cells.join(' | ')} |`
+  const isNumber = (index) => index > 0 && rows.every((row) => /^[\d .x%]*$/.test(row[index]))
+  return [
+    line(columns),
+    line(columns.map((_, index) => (isNumber(index) ? '--:' : '---'))),
+    ...rows.map(line),
+  ].join('\n')
+}
+
+/** In columns for a terminal; a table with long texts becomes paragraphs. */
+export function plain({ title, columns, rows }) {
+  const all = [columns, ...rows]
+  const widths = columns.map((_, index) => Math.max(...all.map((row) => row[index].length)))
+  const line = (row) =>
+    row.map((cell, index) => (index === 0 ? cell.padEnd(widths[0]) : cell.padStart(widths[index]))).join('  ')
+  return [title, ...all.map((row) => `  ${line(row).trimEnd()}`)].join('\n')
+}
+
+export function plainTargets({ rows }) {
+  const bare = (text) => text.replaceAll('**', '').replaceAll('`', '')
+  return rows
+    .map(
+      ([name, target, measured, verdict]) =>
+        `${name}  ${verdict.padEnd(12)}  ${bare(target)}\n${' '.repeat(18)}${bare(measured)}`,
+    )
+    .join('\n')
+}
