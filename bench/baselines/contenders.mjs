@@ -10,8 +10,10 @@ const BOTH = ['form', 'json']
 const node = (...args) => ({ command: process.execPath, args: ['--expose-gc', SERVER, ...args] })
 
 /** What a server with a queue in memory has on it. */
-const queueOf = async (child) =>
-  JSON.parse((await send(child.port, { path: '/queue', headers: {} }, 'GET')).body)
+async function queueOf(child) {
+  const { body } = await send(child.port, { path: '/queue', headers: {} }, 'GET')
+  return JSON.parse(body).map(({ record }) => record)
+}
 
 /** @typedef {{name, title, behind, wraps, decodes, build: () => Promise<{reason?: string, start?}>, records?}} Rival */
 

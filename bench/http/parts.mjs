@@ -6,8 +6,8 @@ import { EVENT_BYTES, SHAPES } from './requests.mjs'
 
 const shapeNamed = (name) => SHAPES.find((shape) => shape.name === name)
 
-export const BATCH_SIZES = [1, 2, 5, 10, 20, 50, 100, 200, 500, 1000, 2000]
-export const EVENT_SIZES = [60, 200, 400, 1000, 4000, 16_000, 64_000, 256_000, 1_000_000]
+export const BATCH_SIZES = [1, 2, 5, 10, 20, 50, 200, 500, 2000]
+export const EVENT_SIZES = [60, 400, 1000, 4000, 16_000, 64_000, 256_000, 1_000_000]
 const QUICK_BATCH_SIZES = [1, 10, 50, 500, 2000]
 const QUICK_EVENT_SIZES = [60, 400, 16_000, 256_000]
 
@@ -21,9 +21,9 @@ const pick = (started, names) => started.filter(({ contender }) => names.include
 
 /** All contenders, all shapes, few and many connections. */
 export function matrix(bench, started) {
-  const connections = bench.quick ? [64] : [64, 256]
+  const connections = (shape) => (bench.quick || shape.events > 1 ? [64] : [64, 256])
   const cells = SHAPES.flatMap((shape) =>
-    connections.flatMap((count) =>
+    connections(shape).flatMap((count) =>
       started
         .filter(({ contender }) => contender.wraps.includes(shape.wrap))
         .map((one) => ({ ...one, shape, connections: count })),
@@ -51,7 +51,7 @@ const BESIDE_BIG_PER_S = 1000
 /** A constant rate at a share of the highest one, and the delays of the event loop while bodies of 2 MB arrive. */
 export async function constant(bench, started, maxPerS) {
   const [{ child }] = pick(started, ['sluicegate'])
-  const seconds = bench.quick ? 4 : 20
+  const seconds = bench.quick ? 4 : 15
   const rate = Math.round(CONSTANT_SHARE * maxPerS)
   const load = { port: child.port, cpu: bench.cores.load, seconds }
   bench.progress(`constant rate: ${rate} requests/s for ${seconds} s`)
@@ -86,7 +86,7 @@ const SAMPLE_MS = 500
 /** A steady rate: what memory and garbage collection do. A server of its own, whose heap no other part has shaped. */
 export async function steady(bench, contender) {
   const child = await contender.start(bench.cores.server)
-  const seconds = bench.quick ? 8 : 60
+  const seconds = bench.quick ? 8 : 40
   const load = { port: child.port, cpu: bench.cores.load, file: fileOf(bench, shapeNamed('form')) }
   bench.progress(`steady: ${STEADY_PER_S} requests/s for ${seconds} s`)
   await runLoad({ ...load, connections: 64, seconds: bench.quick ? 3 : 15, rate: STEADY_PER_S })
@@ -121,7 +121,7 @@ const TIMED = ['sluicegate', 'sluicegate-reference', 'fastify-stock', 'node-http
 /** Full load over time, for the two graphs: requests a second and round trips. */
 export async function overTime(bench, started) {
   const results = []
-  const seconds = bench.quick ? 3 : 20
+  const seconds = bench.quick ? 3 : 15
   for (const { contender, child } of pick(started, TIMED)) {
     bench.progress(`over time: ${contender.title}, ${seconds} s`)
     const load = { port: child.port, connections: 100, seconds, cpu: bench.cores.load }

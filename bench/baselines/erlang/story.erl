@@ -32,7 +32,7 @@ handle(Req, Json, Queue) ->
     case mochiweb_request:get(path, Req) of
         "/track" -> answer(Req, track(Req, Json, Queue));
         "/track/" -> answer(Req, track(Req, Json, Queue));
-        "/queue" -> answer(Req, contents(Json, Queue));
+        "/queue" -> answer(Req, contents(Queue));
         _ -> mochiweb_request:not_found(Req)
     end.
 
@@ -45,7 +45,8 @@ track(Req, Json, Queue) ->
     try
         Events = list(decode(Json, payload(Req))),
         lists:foreach(fun check/1, Events),
-        Queue ! {put, [with_ip(Event, Req, Query) || Event <- Events]},
+        Receipt = receipt(Req, Query),
+        Queue ! {put, [record(Event, Json, Receipt) || Event <- Events]},
         case Verbose of true -> <<"{\"error\":null,\"status\":1}">>; false -> <<"1">> end
     catch
         throw:{refused, Reason} when Verbose ->
@@ -102,26 +103,33 @@ check(_) -> throw({refused, "event, must be an object"}).
 text(Text, _) when is_binary(Text), Text =/= <<>> -> ok;
 text(_, Reason) -> throw({refused, Reason}).
 
-with_ip(Event, Req, Query) ->
-    case proplists:get_value("ip", Query) of
-        "1" ->
-            Properties = proplists:get_value(<<"properties">>, Event),
-            case proplists:is_defined(<<"ip">>, Properties) of
-                true -> Event;
-                false ->
-                    Ip = {<<"ip">>, list_to_binary(mochiweb_request:get(peer, Req))},
-                    lists:keystore(<<"properties">>, 1, Event, {<<"properties">>, [Ip | Properties]})
-            end;
-        _ -> Event
-    end.
+%% What goes on the queue: bytes, for a queue is another service.
+record(Event, Json, {ReceivedMs, Ip, Ua}) ->
+    iolist_to_binary(encode(Json, [{<<"received_ms">>, ReceivedMs}, {<<"ip">>, Ip}, {<<"ua">>, Ua},
+                                   {<<"record">>, Event}])).
+
+receipt(Req, Query) ->
+    Ip = case proplists:get_value("ip", Query) of
+        "1" -> list_to_binary(mochiweb_request:get(peer, Req));
+        _ -> null
+    end,
+    Ua = case mochiweb_request:get_header_value("user-agent", Req) of
+        undefined -> null;
+        Text -> list_to_binary(Text)
+    end,
+    {erlang:system_time(millisecond), Ip, Ua}.
+
+encode(mochijson2, Record) -> mochijson2:encode(Record);
+encode(jiffy, Record) -> jiffy:encode(wrap(Record)).
+
+%% The opposite of strip.
+wrap(Record) -> {[member(Member) || Member <- Record]}.
+
+member({<<"record">> = Name, Event}) -> {Name, wrap(Event)};
+member({<<"properties">> = Name, Properties}) -> {Name, {Properties}};
+member(Member) -> Member.
 
 %% For the proof that the queue holds what was sent; not a part of the story.
-contents(Json, Queue) ->
+contents(Queue) ->
     Queue ! {get, self()},
-    receive {items, Items} -> iolist_to_binary(encode(Json, Items)) end.
-
-encode(mochijson2, Items) -> mochijson2:encode(Items);
-encode(jiffy, Items) -> jiffy:encode([{[wrap(Member) || Member <- Item]} || Item <- Items]).
-
-wrap({<<"properties">> = Name, Members}) -> {Name, {Members}};
-wrap(Member) -> Member.
+    receive {items, Items} -> iolist_to_binary([$[, lists:join($,, Items), $]]) end.

@@ -2,14 +2,15 @@
 
     python server.py
 
-It decodes a request, checks its events, puts them on the queue and answers. The queue stands for the service that the
-story had there: here it is a bounded list whose oldest go, which costs less than any hand-over would.
+It decodes a request, checks its events, puts a record of each on the queue and answers. The queue stands for the service
+that the story had there: it takes bytes; here it is a bounded list whose oldest go, which costs less than any hand-over.
 """
 
 import base64
 import binascii
 import collections
 import sys
+import time
 
 import eventlet
 from eventlet import wsgi
@@ -70,10 +71,11 @@ def track(environ):
             check(event)
     except Refused as error:
         return simplejson.dumps({'error': str(error), 'status': 0}) if verbose else '0'
+    received_ms = int(time.time() * 1000)
+    ip = environ['REMOTE_ADDR'] if use_ip else None
+    ua = environ.get('HTTP_USER_AGENT')
     for event in events:
-        if use_ip:
-            event['properties'].setdefault('ip', environ['REMOTE_ADDR'])
-        queue.append(event)
+        queue.append(simplejson.dumps({'received_ms': received_ms, 'ip': ip, 'ua': ua, 'record': event}))
     return simplejson.dumps({'error': None, 'status': 1}) if verbose else '1'
 
 
@@ -83,7 +85,7 @@ def application(environ, start_response):
         answer = track(environ)
     elif path == '/queue':
         # For the proof that the queue holds what was sent; not a part of the story.
-        answer = simplejson.dumps(list(queue))
+        answer = '[%s]' % ','.join(queue)
     else:
         start_response('404 Not Found', HEADERS)
         return [b'0']
