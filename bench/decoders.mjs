@@ -1,22 +1,28 @@
-// The decoders' part of the benchmark: bench/decoders in a process of its own, whose figures come back as JSON.
+// The decoders' parts of the benchmark: bench/decoders in processes of their own, whose figures come back as JSON.
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root } from './http/child.mjs'
 
-const QUICK_ROUNDS = '5'
-const FULL_ROUNDS = '21'
+async function run(program, name, { directory, cores }, ...more) {
+  const path = join(directory, `${name}.json`)
+  const args = ['-c', String(cores.server), process.execPath, ...program, '--json', path, ...more]
+  const child = spawn('taskset', args, { cwd: root, stdio: ['ignore', 'ignore', 'inherit'] })
+  const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve))
+  if (code !== 0) throw new Error(`${program.at(-1)} ended with code ${code}`)
+  return JSON.parse(readFileSync(path, 'utf8'))
+}
 
 /** @returns {Promise<object[]>} a case each: name, events, bytes, native, javascript, ratio, target */
-export async function measureDecoders({ quick, directory, progress }) {
-  progress('decoders: native against JavaScript')
-  const path = join(directory, 'decoders.json')
-  const args = ['bench/decoders/run.mjs', '--rounds', quick ? QUICK_ROUNDS : FULL_ROUNDS, '--json', path]
-  const child = spawn('taskset', ['-c', '0', process.execPath, ...args], {
-    cwd: root,
-    stdio: ['ignore', 'ignore', 'inherit'],
-  })
-  const code = await new Promise((resolve, reject) => child.on('error', reject).on('close', resolve))
-  if (code !== 0) throw new Error(`bench/decoders/run.mjs ended with code ${code}`)
-  return JSON.parse(readFileSync(path, 'utf8'))
+export function measureDecoders(bench) {
+  bench.progress('decoders: native against JavaScript')
+  const rounds = bench.quick ? '5' : '21'
+  return run(['bench/decoders/run.mjs'], 'decoders', bench, '--rounds', rounds)
+}
+
+/** @returns {Promise<object[]>} a payload each, with the figures of every decoder (bench/decoders/survey.mjs) */
+export function surveyDecoders(bench) {
+  bench.progress('decoders: all of them, all payloads')
+  const more = bench.quick ? ['--rounds', '3', '--quick'] : []
+  return run(['--expose-gc', 'bench/decoders/survey.mjs'], 'survey', bench, ...more)
 }

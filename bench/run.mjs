@@ -6,20 +6,23 @@
 // Builds what it needs, measures, prints tables, and ends with the targets. A full run leaves a record in bench/record
 // and writes docs/BENCHMARKS.md out of it; a shorter one (`--quick`, `--only`) leaves both below .cache/bench.
 // `--report` writes the document anew out of a record.
-import { mkdirSync, mkdtempSync, rmSync } from 'node:fs'
-import { cpus, tmpdir } from 'node:os'
-import { join } from 'node:path'
+//
+// Everything but the set-up is imported once that is done: on a fresh clone neither packages nor dist are there before.
+import { cpus } from 'node:os'
 import { parseArgs } from 'node:util'
 import { setup } from '../scripts/setup.mjs'
-import { root } from './http/child.mjs'
-import { hasWrk } from './http/wrk.mjs'
-import { machine, versions } from './report/machine.mjs'
-import { plain, plainTargets, tables, targetTable } from './report/tables.mjs'
-import { judge } from './report/targets.mjs'
-import { writeRecord, writeReport } from './report/write.mjs'
 
-export const PARTS = ['decoders', 'servers', 'batches', 'sizes', 'constant', 'time', 'steady', 'baselines']
-const SCHEMA = 1
+const PARTS = [
+  'decoders',
+  'survey',
+  'servers',
+  'batches',
+  'sizes',
+  'constant',
+  'steady',
+  'baselines',
+  'replay',
+]
 const FULL = { rounds: 5, seconds: 2 }
 const QUICK = { rounds: 1, seconds: 1 }
 
@@ -46,7 +49,8 @@ function readArguments() {
     if (!Number.isInteger(rounds) || !Number.isInteger(seconds) || rounds < 1 || seconds < 1) {
       fail('--rounds and --seconds are whole numbers from 1')
     }
-    return { ...values, only, rounds, seconds }
+    const isFull = !values.quick && only.length === PARTS.length
+    return { ...values, only: new Set(only), rounds, seconds, kind: isFull ? 'full' : 'quick' }
   } catch (error) {
     fail(error.message)
   }
@@ -55,80 +59,14 @@ function readArguments() {
 function requireMachine() {
   if (process.platform !== 'linux') fail('this needs Linux: taskset, and CPU times out of /proc')
   if (cpus().length < 2) fail('this needs two cores, one for the server and one for the load')
-  if (!hasWrk()) fail('wrk is missing (Debian: apt-get install wrk)')
 }
 
-const startedMs = performance.now()
-const isTerminal = process.stderr.isTTY
-
-/** One line that is written over in a terminal, lines elsewhere. */
-function progress(text) {
-  const at = `${Math.round((performance.now() - startedMs) / 1000)} s`.padStart(6)
-  process.stderr.write(isTerminal ? `\r\x1b[K${at}  ${text}` : `${at}  ${text}\n`)
+const options = readArguments()
+if (options.report === undefined) requireMachine()
+const { native } = await setup()
+if (native !== undefined && options.report === undefined) {
+  fail(`the native decoder is what is measured: ${native}`)
 }
-
-function say(text) {
-  if (isTerminal) process.stderr.write('\r\x1b[K')
-  console.log(text)
-}
-
-async function main() {
-  const options = readArguments()
-  if (options.report !== undefined) return writeReport(options.report)
-  requireMachine()
-  progress('building')
-  const { native } = await setup()
-  if (native !== undefined) fail(`the native decoder is what is measured: ${native}`)
-  // Both import what setup has built.
-  const { measureDecoders } = await import('./decoders.mjs')
-  const { measureServers } = await import('./servers.mjs')
-
-  mkdirSync(join(root, '.cache/bench'), { recursive: true })
-  const directory = mkdtempSync(join(tmpdir(), 'sluicegate-bench-requests-'))
-  process.on('exit', () => rmSync(directory, { recursive: true, force: true }))
-  const { quick, rounds, seconds, only } = options
-  const cores = { server: 0, load: 1 }
-  const nowS = Math.floor(Date.now() / 1000)
-  const bench = {
-    quick,
-    rounds,
-    seconds,
-    only: new Set(only),
-    cores,
-    nowS,
-    directory,
-    files: new Set(),
-    progress,
-    say,
-  }
-  const head = {
-    schema: SCHEMA,
-    kind: quick || only.length < PARTS.length ? 'quick' : 'full',
-    date: new Date().toISOString(),
-    machine: machine(),
-    versions: versions(),
-    settings: { rounds, seconds, cores, only },
-  }
-  const record = {
-    ...head,
-    ...(bench.only.has('decoders') ? { decoders: await measureDecoders(bench) } : {}),
-    ...(await measureServers(bench)),
-  }
-  record.duration_s = Math.round((performance.now() - startedMs) / 1000)
-  record.targets = judge(record)
-  finish(record)
-}
-
-function finish(record) {
-  for (const table of tables(record)) say(`\n${plain(table)}`)
-  say(`\n${plainTargets(targetTable(record.targets))}\n`)
-  const path = writeRecord(record)
-  const folder = record.kind === 'full' ? undefined : join(root, '.cache/bench/report')
-  writeReport(path, folder)
-  say(
-    `record: ${path}; report: ${folder === undefined ? 'docs/BENCHMARKS.md' : '.cache/bench/report/BENCHMARKS.md'}`,
-  )
-}
-
-await main()
+const { measureAll, writeAnew } = await import('./benchmark.mjs')
+await (options.report === undefined ? measureAll(options) : writeAnew(options.report))
 process.exit()

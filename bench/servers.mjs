@@ -2,12 +2,13 @@
 import { buildRivals } from './baselines/contenders.mjs'
 import { CONTENDERS, contender } from './http/contenders.mjs'
 import { interleave } from './http/measure.mjs'
-import { batchShapes, bySize, constant, matrix, overTime, sizeShapes, steady } from './http/parts.mjs'
+import { batchShapes, bySize, constant, matrix, sizeShapes, steady } from './http/parts.mjs'
+import { accessLogShape, replay } from './http/replay.mjs'
 import { SHAPES } from './http/requests.mjs'
 import { startServers } from './http/servers.mjs'
 import { cellOf, figure } from './report/statistics.mjs'
 
-const TOGETHER = ['servers', 'batches', 'sizes', 'constant', 'time']
+const TOGETHER = ['servers', 'batches', 'sizes', 'constant']
 /** How often full load is tried when only the constant rate is asked for. */
 const TRIES = 3
 
@@ -15,7 +16,7 @@ export async function measureServers(bench) {
   const record = {}
   if (TOGETHER.some((part) => bench.only.has(part))) await measureOurs(bench, record)
   if (bench.only.has('steady')) record.steady = await steady(bench, contender('sluicegate'))
-  if (bench.only.has('baselines')) record.baselines = await measureRivals(bench)
+  if (bench.only.has('baselines') || bench.only.has('replay')) await measureRivals(bench, record)
   return record
 }
 
@@ -29,7 +30,6 @@ async function measureOurs(bench, record) {
   if (only.has('sizes')) record.sizes = await bySize(bench, started, 'event sizes', sizes)
   if (only.has('constant'))
     record.constant = await constant(bench, started, await highestRate(bench, started, record))
-  if (only.has('time')) record.time = await overTime(bench, started)
   await stop()
 }
 
@@ -45,13 +45,32 @@ async function highestRate(bench, started, { servers }) {
   return figure(cell, 'requests_per_s')
 }
 
-async function measureRivals(bench) {
+/** In the replay: the servers of the story, and Fastify and our server with a decoder in JavaScript. */
+const IN_REPLAY = [
+  'sluicegate',
+  'sluicegate-reference',
+  'fastify-js',
+  'python',
+  'erlang-mochijson2',
+  'erlang-jiffy',
+]
+
+async function measureRivals(bench, record) {
   const { able, unable } = await buildRivals(bench)
   for (const { title, reason } of unable) bench.say(`not measured: ${title}: ${reason}`)
-  const { started, proof, stop } = await startServers(bench, able, SHAPES)
-  const shapes = SHAPES.filter(({ name }) => name !== 'json')
-  const cells = shapes.flatMap((shape) => started.map((one) => ({ ...one, shape, connections: 64 })))
-  const measured = await interleave(bench, 'rivals', cells, { rounds: bench.rounds, seconds: bench.seconds })
+  const log = await accessLogShape()
+  const contenders = [...able, contender('sluicegate-reference')]
+  const { started, proof, stop } = await startServers(bench, contenders, [...SHAPES, log])
+  if (bench.only.has('baselines')) {
+    const cells = SHAPES.filter(({ name }) => name !== 'json').flatMap((shape) =>
+      started.map((one) => ({ ...one, shape, connections: 64 })),
+    )
+    const measured = await interleave(bench, 'rivals', cells, bench)
+    record.baselines = { proof, cells: measured, unable }
+  }
+  if (bench.only.has('replay')) {
+    const taking = started.filter(({ contender: { name } }) => IN_REPLAY.includes(name))
+    record.replay = { proof, ...(await replay(bench, taking, log)) }
+  }
   await stop()
-  return { proof, cells: measured, unable }
 }

@@ -11,7 +11,7 @@ const NAMES = ['Page Viewed', 'Signed Up', 'Added To Cart', 'Search', 'Video Pla
 const PLANS = ['free', 'pro', 'team', 'enterprise']
 
 /** A seeded generator (mulberry32), so that every run measures the same bytes. */
-function generator(seed) {
+export function generator(seed) {
   let state = seed
   return (below) => {
     state = (state + 0x6d2b79f5) | 0
@@ -25,7 +25,7 @@ const letters = (random, length) => Array.from({ length }, () => random(36).toSt
 const pick = (random, list) => list[random(list.length)]
 
 /** One event as a JSON text of exactly `bytes` bytes. */
-function makeEvent(random, bytes = EVENT_BYTES) {
+export function makeEvent(random, bytes = EVENT_BYTES) {
   const device = `${letters(random, 11)}-${letters(random, 14)}`
   const event = {
     event: pick(random, NAMES),
@@ -52,7 +52,7 @@ function makeEvent(random, bytes = EVENT_BYTES) {
 }
 
 /** Hardly more than what the rules ask for: some 60 bytes. */
-function makeSmallEvent(random) {
+export function makeSmallEvent(random) {
   return JSON.stringify({
     event: 'e',
     properties: { token: letters(random, 8), distinct_id: letters(random, 4) },
@@ -68,13 +68,13 @@ function makeRequests({ events, wrap, make = makeEvent, count = REQUESTS }) {
 }
 
 const encoded = (text) => encodeURIComponent(Buffer.from(text).toString('base64'))
-const json = (text) => ({ content: 2, query: '', body: Buffer.from(text) })
-const form = (text) => ({
+export const json = (text) => ({ content: 2, query: '', body: Buffer.from(text) })
+export const form = (text) => ({
   content: 1,
   query: 'verbose=1&ip=1&_=1795499998123',
   body: Buffer.from(`data=${encoded(text)}`),
 })
-const get = (text) => ({ content: 4, query: `data=${encoded(text)}&ip=1`, body: Buffer.alloc(0) })
+export const get = (text) => ({ content: 4, query: `data=${encoded(text)}&ip=1`, body: Buffer.alloc(0) })
 
 /** The measured cases; `required`: by how much the native decoder has to be faster. */
 export const CASES = [

@@ -50,7 +50,7 @@ function edgeRequests() {
 }
 
 /** Outcome and bytes of every row, as one text. */
-function result(decoder, request, room) {
+export function result(decoder, request, room) {
   const { accepted, rejected, ignored, end } = decoder.decode(request, CONTEXT, room)
   const rows = accepted + rejected + ignored
   const table = decoder.table

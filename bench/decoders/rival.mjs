@@ -53,7 +53,7 @@ function percentDecode(text) {
 }
 
 /** The values of the parameters that count, the first that is not empty of each. */
-function readParameters(text, found) {
+export function readParameters(text, found) {
   for (let start = 0; start < text.length;) {
     const next = text.indexOf('&', start)
     const end = next < 0 ? text.length : next

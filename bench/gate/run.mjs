@@ -6,6 +6,8 @@
 // 1. Instructions a payload of the Rust core, within TOLERANCE of bench/gate/instructions.json. Much fewer fail as well:
 //    what was won has to be recorded, or it could be lost again unseen. A compiler without record is reported alone.
 // 2. Native against JavaScript in one run (bench/decoders), as fast as the machine is at the moment: three tries.
+// 3. The server with its log against a Fastify that does nothing (bench/http), main-thread CPU a request, in turns: at most
+//    RATIO_MAX, three tries. Linux alone, where threads' CPU times can be read.
 //
 // Without valgrind or Rust the first part is skipped; under SLUICEGATE_TEST_REQUIRE=all that is a failure.
 import { spawnSync } from 'node:child_process'
@@ -13,10 +15,12 @@ import { readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
+import { measureRatio } from './servers.mjs'
 import { CASES, countInstructions, environment, missingProgram } from './instructions.mjs'
 
 const TOLERANCE = 0.03
 const TRIES = 3
+const RATIO_MAX = 1.5
 const root = fileURLToPath(new URL('../..', import.meta.url))
 const recordFile = join(root, 'bench/gate/instructions.json')
 
@@ -58,6 +62,20 @@ function checkRatios() {
   return false
 }
 
+async function checkServers() {
+  if (process.platform !== 'linux') return true
+  for (let attempt = 1; attempt <= TRIES; attempt++) {
+    const ratio = await measureRatio()
+    const holds = ratio <= RATIO_MAX
+    console.log(
+      `server with log: ${ratio.toFixed(2)}x the main-thread CPU of a no-op Fastify, at most ${RATIO_MAX}x`,
+    )
+    if (holds) return true
+    console.log(`try ${attempt} of ${TRIES} did not hold`)
+  }
+  return false
+}
+
 function write(records) {
   records[environment()] = countInstructions(root)
   writeFileSync(recordFile, `${JSON.stringify(records, undefined, 2)}\n`)
@@ -73,6 +91,6 @@ if (Boolean(values.check) === Boolean(values.write)) {
 } else if (values.write) {
   write(records)
 } else {
-  const held = [checkInstructions(records), checkRatios()]
+  const held = [checkInstructions(records), checkRatios(), await checkServers()]
   process.exitCode = held.every(Boolean) ? 0 : 1
 }

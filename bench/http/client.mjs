@@ -6,7 +6,7 @@
 // is here. With it an open loop: request i is meant to leave at start + i / rate, whatever the server does; when no
 // connection is free it waits here, and its latency is counted from the time at which it was meant to leave (what wrk2
 // calls corrected for coordinated omission). The open loop spins on its core, because timers are right to a millisecond
-// only. Prints one line of JSON.
+// only. Prints one line of JSON, whose latencies are counts of classes (histogram.mjs): load.mjs adds them up.
 import { readFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { Histogram } from './histogram.mjs'
@@ -125,20 +125,14 @@ function openLoop(pool) {
 /** @param unanswered of an open loop: requests that were due and have no answer */
 function finish(unanswered = 0) {
   stopped = true
-  const percentiles = (one) => ({
-    p50_us: one?.percentile(50),
-    p99_us: one?.percentile(99),
-    p999_us: one?.percentile(99.9),
-    max_us: one?.percentile(100),
-  })
-  const series = Array.from({ length: Math.floor((seconds * 1000) / windowMs) }, (_, index) => {
-    const window = windows[index]
-    return { at_ms: index * windowMs, requests: window?.total ?? 0, ...percentiles(window) }
-  })
-  const figures = { requests: all.total, errors, unanswered, ...percentiles(all) }
-  process.stdout.write(`${JSON.stringify({ ...figures, curve: all.curve(), series })}\n`, () =>
-    process.exit(0),
-  )
+  const figures = {
+    errors,
+    unanswered,
+    duration_us: Math.round((performance.now() - startMs) * 1000),
+    all: all.sparse(),
+    windows: Array.from(windows, (window) => window?.sparse() ?? []),
+  }
+  process.stdout.write(JSON.stringify(figures), () => process.exit(0))
 }
 
 const opened = Array.from({ length: connections }, () => new Connection(() => {}))

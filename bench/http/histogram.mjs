@@ -13,6 +13,27 @@ export class Histogram {
     this.total++
   }
 
+  /** The classes that hold something, to be printed and added to another one's. */
+  sparse() {
+    return Array.from(this.counts.entries()).filter(([, count]) => count > 0)
+  }
+
+  add(sparse) {
+    for (const [index, count] of sparse) {
+      this.counts[index] += count
+      this.total += count
+    }
+  }
+
+  percentiles() {
+    return {
+      p50_us: this.percentile(50),
+      p99_us: this.percentile(99),
+      p999_us: this.percentile(99.9),
+      max_us: this.percentile(100),
+    }
+  }
+
   /** Microseconds that `percent` of the values do not exceed; undefined when there are none. */
   percentile(percent) {
     if (this.total === 0) return undefined

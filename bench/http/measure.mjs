@@ -1,8 +1,8 @@
 // One slice of a measurement, and rounds of them in turns.
 import { join } from 'node:path'
 import { cpuOf, rssOf } from './cpu.mjs'
+import { fullLoad } from './load.mjs'
 import { requestsOf, writeRequests } from './requests.mjs'
-import { runWrk } from './wrk.mjs'
 
 /** Writes a shape's requests once a run; the path that the load generators read. */
 export function fileOf(bench, shape) {
@@ -13,14 +13,14 @@ export function fileOf(bench, shape) {
 }
 
 /**
- * Full load by wrk for some seconds.
+ * Full load for some seconds.
  *
  * @returns {Promise<object>} requests and events a second, CPU microseconds a request of the server's main thread and
  *   of its whole process, latencies in microseconds, resident bytes
  */
 export async function slice(bench, { child, shape, connections, seconds }) {
   const before = cpuOf(child.pid)
-  const load = await runWrk({
+  const load = await fullLoad({
     port: child.port,
     connections,
     seconds,

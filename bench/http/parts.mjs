@@ -58,13 +58,13 @@ export async function constant(bench, started, maxPerS) {
   const form = fileOf(bench, shapeNamed('form'))
   const runs = []
   for (let round = 0; round < (bench.quick ? 1 : 3); round++) {
-    runs.push(await runLoad({ ...load, file: form, connections: CONSTANT_CONNECTIONS, rate }))
+    runs.push(await runLoad({ ...load, files: [form], connections: CONSTANT_CONNECTIONS, rate }))
   }
   bench.progress(`bodies of 2 MB, ${BIG_PER_S} a second, for ${seconds} s`)
   await child.ask('mark', { loop: true })
   const [big, beside] = await Promise.all([
-    runLoad({ ...load, file: fileOf(bench, BIG), connections: 4, rate: BIG_PER_S }),
-    runLoad({ ...load, file: form, connections: 32, rate: BESIDE_BIG_PER_S }),
+    runLoad({ ...load, files: [fileOf(bench, BIG)], connections: 4, rate: BIG_PER_S }),
+    runLoad({ ...load, files: [form], connections: 32, rate: BESIDE_BIG_PER_S }),
   ])
   const { loop } = await child.ask('stats')
   await child.ask('mark')
@@ -87,7 +87,7 @@ const SAMPLE_MS = 500
 export async function steady(bench, contender) {
   const child = await contender.start(bench.cores.server)
   const seconds = bench.quick ? 8 : 40
-  const load = { port: child.port, cpu: bench.cores.load, file: fileOf(bench, shapeNamed('form')) }
+  const load = { port: child.port, cpu: bench.cores.load, files: [fileOf(bench, shapeNamed('form'))] }
   bench.progress(`steady: ${STEADY_PER_S} requests/s for ${seconds} s`)
   await runLoad({ ...load, connections: 64, seconds: bench.quick ? 3 : 15, rate: STEADY_PER_S })
   const heapBefore = await child.ask('collect')
@@ -114,23 +114,4 @@ export async function steady(bench, contender) {
     gc_share: gcMs / wallMs,
     gc_share_full_load: full.gcMs / full.wallMs,
   }
-}
-
-const TIMED = ['sluicegate', 'sluicegate-reference', 'fastify-stock', 'node-http']
-
-/** Full load over time, for the two graphs: requests a second and round trips. */
-export async function overTime(bench, started) {
-  const results = []
-  const seconds = bench.quick ? 3 : 15
-  for (const { contender, child } of pick(started, TIMED)) {
-    bench.progress(`over time: ${contender.title}, ${seconds} s`)
-    const load = { port: child.port, connections: 100, seconds, cpu: bench.cores.load }
-    const figures = await runLoad({
-      ...load,
-      file: fileOf(bench, shapeNamed('json')),
-      windowMs: bench.quick ? 100 : 250,
-    })
-    results.push({ contender: contender.name, connections: 100, shape: 'json', ...figures })
-  }
-  return results
 }

@@ -14,7 +14,7 @@ const USER_AGENT =
 const TYPES = { json: 'application/json', form: 'application/x-www-form-urlencoded' }
 
 /**
- * @typedef {{name: string, wrap: 'json' | 'form', events: number, bytes: number}} Shape `bytes` of JSON an event
+ * @typedef {{name: string, wrap: 'json' | 'form', events: number, bytes: number, requests?: Request[]}} Shape `bytes` of JSON an event
  * @typedef {{wrap: string, path: string, headers: Record<string, string>, body: Buffer, events: string[], raw: Buffer}} Request
  */
 
@@ -42,8 +42,9 @@ export function requestOf(wrap, payload, events = []) {
   return { wrap, path, headers, body, events, raw }
 }
 
-/** @returns {Request[]} of a shape, different ones */
-export function requestsOf({ wrap, events, bytes }, nowS) {
+/** @returns {Request[]} of a shape, different ones; a shape may bring its own */
+export function requestsOf({ wrap, events, bytes, requests }, nowS) {
+  if (requests !== undefined) return requests
   const random = generator(events * 31 + bytes)
   const count = Math.max(2, Math.min(REQUESTS, Math.floor(SHAPE_BYTES_MAX / (events * bytes))))
   return Array.from({ length: count }, () => {

@@ -23,8 +23,9 @@ export async function startServers(bench, contenders, shapes) {
 }
 
 async function warmUp(bench, started) {
+  const shapes = bench.quick ? SHAPES.slice(0, 1) : SHAPES
   for (const { contender, child } of started) {
-    for (const shape of SHAPES) {
+    for (const shape of shapes) {
       if (!contender.wraps.includes(shape.wrap)) continue
       bench.progress(`warming up ${contender.title}, ${shape.name}`)
       await slice(bench, { child, shape, connections: WARM_CONNECTIONS, seconds: 1 })

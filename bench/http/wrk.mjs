@@ -10,6 +10,7 @@ export function hasWrk() {
 
 /** `wrk 4.1.0 …` as it calls itself; it ends with code 1 when asked. */
 export function wrkVersion() {
+  if (!hasWrk()) return null
   return String(spawnSync('wrk', ['--version']).stdout)
     .split(' ')
     .slice(0, 2)

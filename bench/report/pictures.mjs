@@ -1,10 +1,9 @@
 // The pictures of a record: file name → SVG.
-import { CONTENDERS } from '../http/contenders.mjs'
 import { figure } from './statistics.mjs'
 import { lineChart, short } from './svg.mjs'
+import { KNOWN, titleOf } from './tables.mjs'
 
-const titleOf = (name) => CONTENDERS.find((one) => one.name === name).title
-const colourOf = (name) => CONTENDERS.findIndex((one) => one.name === name)
+const colourOf = (name) => KNOWN.findIndex((one) => one.name === name)
 const milliseconds = (us) => `${short(us / 1000)} ms`
 
 const seconds = { label: 'seconds' }
@@ -13,13 +12,16 @@ const seconds = { label: 'seconds' }
 const overTime = (series, value) =>
   series.slice(1).flatMap((window) => (value(window) > 0 ? [[window.at_ms / 1000, value(window)]] : []))
 
-function requestRate({ time }) {
+const sent = ({ processes, connections }) =>
+  `an access log as base64 forms, ${processes} clients with ${connections} connections each, server on one core`
+
+function requestRate({ replay }) {
   return lineChart({
     title: 'Requests per second over time',
-    note: 'single JSON events, 100 connections, server on one core; sluicegate answers after the sync',
+    note: `${sent(replay)}; sluicegate answers once it is on disk`,
     x: seconds,
     y: {},
-    series: time.map(({ contender, series }) => {
+    series: replay.runs.map(({ contender, series }) => {
       const windowS = (series[1].at_ms - series[0].at_ms) / 1000
       const points = overTime(series, ({ requests }) => requests / windowS)
       return { name: titleOf(contender), colour: colourOf(contender), points }
@@ -27,25 +29,17 @@ function requestRate({ time }) {
   })
 }
 
-function roundTrips({ time }) {
+function roundTrips({ replay }) {
   return lineChart({
     title: 'Round trip over time, at full load',
-    note: 'median (line) and 99th percentile (dashed), 100 connections',
+    note: `${sent(replay)}; median`,
     x: seconds,
     y: { log: true, format: milliseconds },
-    series: time.flatMap(({ contender, series }) => [
-      {
-        name: titleOf(contender),
-        colour: colourOf(contender),
-        points: overTime(series, (window) => window.p50_us),
-      },
-      {
-        name: `${titleOf(contender)}, p99`,
-        colour: colourOf(contender),
-        dashed: true,
-        points: overTime(series, (window) => window.p99_us),
-      },
-    ]),
+    series: replay.runs.map(({ contender, series }) => ({
+      name: titleOf(contender),
+      colour: colourOf(contender),
+      points: overTime(series, (window) => window.p50_us),
+    })),
   })
 }
 
@@ -55,19 +49,19 @@ const rarity = (percent) => 1 / (1 - percent / 100)
 const tail = (curve) =>
   curve.filter(([percent]) => percent >= 50 && percent < 100).map(([percent, us]) => [rarity(percent), us])
 
-function percentiles({ constant, time }) {
+function percentiles({ constant, replay }) {
   const ours = constant.runs.map((run, index) => ({
     name: `sluicegate at 80 %, run ${index + 1}`,
     colour: 0,
     dashed: index > 0,
     points: tail(run.curve),
   }))
-  const full = time.map(({ contender, curve }) => {
-    return { name: `${titleOf(contender)}, full load`, colour: colourOf(contender) + 1, points: tail(curve) }
+  const full = replay.runs.map(({ contender, curve }) => {
+    return { name: `${titleOf(contender)}, full`, colour: colourOf(contender) + 1, points: tail(curve) }
   })
   return lineChart({
     title: 'Round-trip latency percentiles',
-    note: `constant ${constant.rate} requests/s counted from the intended send time; others with 100 connections at full load`,
+    note: `constant ${constant.rate} requests/s counted from the intended send time; others: the replay at full load`,
     x: {
       label: 'percentile',
       log: true,
@@ -113,9 +107,9 @@ const byBatchSize = ({ batches }) =>
 /** @returns {Map<string, string>} of what the record has */
 export function pictures(record) {
   const all = [
-    ['requests-over-time', requestRate, ['time']],
-    ['latency-over-time', roundTrips, ['time']],
-    ['latency-percentiles', percentiles, ['constant', 'time']],
+    ['requests-over-time', requestRate, ['replay']],
+    ['latency-over-time', roundTrips, ['replay']],
+    ['latency-percentiles', percentiles, ['constant', 'replay']],
     ['cost-by-event-size', byEventSize, ['sizes']],
     ['cost-by-batch-size', byBatchSize, ['batches']],
   ]

@@ -4,9 +4,10 @@ import { SHAPES } from '../http/requests.mjs'
 import { RIVALS } from '../baselines/contenders.mjs'
 import { cellOf, figure, least, ratio } from './statistics.mjs'
 
-const KNOWN = [...CONTENDERS, ...RIVALS]
+/** Everybody who is measured, in the order of their colours. */
+export const KNOWN = [...CONTENDERS, ...RIVALS]
 const knownOf = (name) => KNOWN.find((one) => one.name === name)
-const titleOf = (name) => knownOf(name).title
+export const titleOf = (name) => knownOf(name).title
 
 const us = (value) => value.toFixed(value < 10 ? 2 : 1)
 const ms = (value) => (value / 1000).toFixed(1)
@@ -144,6 +145,67 @@ function decoderTable({ decoders }) {
   return [{ title: 'Decoders: nanoseconds an event', columns: ['', 'native', 'JavaScript', 'ratio'], rows }]
 }
 
+const DECODERS = [
+  ['native', 'native'],
+  ['javascript', 'JavaScript'],
+  ['reference', 'reference'],
+  ['javascript-objects', 'objects: JavaScript'],
+  ['native-objects', 'native, then JSON.parse'],
+  ['node-api-objects', 'built through Node-API'],
+]
+const payloadTitle = ({ wrap, payload, events }) =>
+  [wrap, payload, events === null || events === 1 ? '' : `${events} a request`].filter(Boolean).join(', ')
+
+/** All decoders on all payloads: one table of times, one of what else they cost. */
+function surveyTables({ survey }) {
+  if (survey === undefined) return []
+  const there = DECODERS.filter(([name]) => survey[0][name] !== undefined)
+  const columns = ['', ...there.map(([, title]) => title)]
+  const rowsOf = (cell) => survey.map((one) => [payloadTitle(one), ...there.map(([name]) => cell(one[name]))])
+  const percent = (share) => `${(share * 100).toFixed(1)}%`
+  const kib = ({ bytes, events }) => `${(bytes / 1024).toFixed(0)} / ${thousands(events)}`
+  return [
+    {
+      title: 'All decoders: nanoseconds an event (left: bytes of records; right: plain objects)',
+      columns,
+      rows: rowsOf(({ ns }) => thousands(ns.median)),
+    },
+    {
+      title: 'All decoders: megabytes of payload a second',
+      columns,
+      rows: rowsOf(({ bytes_per_s }) => (bytes_per_s / 1e6).toFixed(0)),
+    },
+    {
+      title: 'All decoders: share of the time in garbage collection',
+      columns,
+      rows: rowsOf(({ gc_share }) => percent(gc_share)),
+    },
+    {
+      title: 'All decoders: KiB left on the heap after so many events',
+      columns,
+      rows: rowsOf(({ heap_growth }) => kib(heap_growth)),
+    },
+  ]
+}
+
+function replayTable({ replay }) {
+  if (replay === undefined) return []
+  const { processes, connections, runs } = replay
+  const rows = runs.map((run) => [
+    titleOf(run.contender),
+    thousands((run.requests / run.duration_us) * 1e6),
+    ...[run.p50_us, run.p99_us, run.p999_us].map(ms),
+    knownOf(run.contender).behind,
+  ])
+  return [
+    {
+      title: `An access log replayed by ${processes} clients with ${connections} connections each`,
+      columns: ['', 'requests/s', 'p50 ms', 'p99 ms', 'p99.9 ms', 'what stands behind its answer'],
+      rows,
+    },
+  ]
+}
+
 export function targetTable(rows) {
   return {
     title: 'Targets',
@@ -156,11 +218,13 @@ export function targetTable(rows) {
 export function tables(record) {
   return [
     ...decoderTable(record),
+    ...surveyTables(record),
     ...serverTables(record),
     ...constantTable(record),
     ...sizeTable(record.batches, 'events', 'Main-thread CPU a request in µs, by batch size', 'events'),
     ...sizeTable(record.sizes, 'bytes', 'Main-thread CPU a request in µs, by event size', 'bytes'),
     ...rivalTables(record),
+    ...replayTable(record),
   ]
 }
 
