@@ -8,7 +8,7 @@ import { judge, Load } from './support/load.js'
 import { inTime, startServer, waitFor, workspace } from './support/server.js'
 import { tail } from './support/tail.js'
 
-const DRAIN_MS = 1500
+const DRAIN_MS = 2500
 
 describe('P2: SIGTERM under load', () => {
   it('serves on with Connection: close while /ready says 503, answers everything, and ends with 0', async () => {
@@ -27,7 +27,7 @@ describe('P2: SIGTERM under load', () => {
     const draining = await waitFor(async () => {
       const readiness = await server.readiness()
       return readiness.status === 503 ? readiness : undefined
-    }, 1000)
+    })
     expect(draining).toMatchObject({ ready: false, accepting: true, reason: 'draining' })
     const before = load.sent.length
     // As long as a balancer takes to look at /ready and turn away.
@@ -37,7 +37,8 @@ describe('P2: SIGTERM under load', () => {
 
     expect(await inTime('exit', exited)).toEqual({ code: 0, signal: null })
     expect(performance.now() - signalled).toBeGreaterThanOrEqual(DRAIN_MS)
-    expect(performance.now() - signalled).toBeLessThan(DRAIN_MS + 2000)
+    // Had something been waited for, it would have been for ten seconds more.
+    expect(performance.now() - signalled).toBeLessThan(DRAIN_MS + 8000)
     expect(whileDraining.length).toBeGreaterThan(20)
     expect(load.sent.filter(({ status }) => status !== 200)).toEqual([])
     // Per client the ones at `before` may have been answered just before the signal.
@@ -123,7 +124,8 @@ describe('P2: SIGTERM under load', () => {
       server.process.signal(name)
       const exit = await server.process.exited
       expect(exit).toEqual({ code: name === 'SIGTERM' ? 143 : 130, signal: null })
-      expect(performance.now() - sent).toBeLessThan(1000)
+      // At once, that is: not after the minute of draining.
+      expect(performance.now() - sent).toBeLessThan(20_000)
       await load.stop()
       expect(judge(load, await tail(dataDir))).toMatchObject({ lost: 0, doubled: 0, split: 0, disordered: 0 })
     },

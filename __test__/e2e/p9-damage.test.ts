@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { exchange } from '../support/http.js'
 import { event, postJson } from './support/events.js'
-import { cli, expectQuick, type ServerProcess, startServer, workspace } from './support/server.js'
+import { cli, type ServerProcess, startQuick, startServer, workspace } from './support/server.js'
 import { tail } from './support/tail.js'
 
 const FRAME_HEADER_BYTES = 64
@@ -78,8 +78,7 @@ describe('P9: a torn end', () => {
       tear(path, frames)
       // A reader before the next start sees what is whole.
       expect(await numbers(dataDir)).toEqual([0, 1, 2, 3])
-      const server = await startServer({ dataDir })
-      await expectQuick(server)
+      const server = await startQuick({ dataDir })
       const { log } = await server.status()
       expect(log.damage.torn_bytes).toBeGreaterThan(0)
       expect(log.damage).toMatchObject({ quarantined_batches: 0, quarantined_bytes: 0 })

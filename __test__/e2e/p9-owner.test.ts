@@ -6,7 +6,7 @@ import { exchange } from '../support/http.js'
 import { describeWith } from '../support/require.js'
 import { event, postJson } from './support/events.js'
 import { type Installed, install } from './support/installed.js'
-import { expectQuick, inTime, type Process, spawnServer, startServer, workspace } from './support/server.js'
+import { inTime, type Process, spawnServer, startQuick, startServer, workspace } from './support/server.js'
 import { tail } from './support/tail.js'
 
 const send = async (ingest: string, name: string): Promise<number> =>
@@ -31,8 +31,7 @@ describe('P9: two servers on one data directory', () => {
     expect(await send(first.ingest, 'b')).toBe(200)
 
     await first.kill()
-    const second = await startServer({ dataDir })
-    await expectQuick(second)
+    const second = await startQuick({ dataDir })
     expect(await send(second.ingest, 'c')).toBe(200)
     expect((await tail(dataDir)).map(({ record }) => record.event)).toEqual(['a', 'b', 'c'])
   })

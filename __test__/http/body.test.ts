@@ -155,7 +155,7 @@ describe('the limit', () => {
     expect(client.error).toBeUndefined()
   })
 
-  test('a client that never ends its body is waited for no longer than two seconds', async () => {
+  test('a client that never ends its body is waited for two seconds, not for the thirty that a busy one gets', async () => {
     harness = await startIngest(limited)
     const client = await Client.open(harness.port)
     client.write(
@@ -164,7 +164,7 @@ describe('the limit', () => {
     expect((await client.reply()).status).toBe(413)
     const startedMs = performance.now()
     await client.closed()
-    expect(performance.now() - startedMs).toBeLessThan(4000)
+    expect(performance.now() - startedMs).toBeLessThan(15_000)
   })
 })
 
@@ -318,9 +318,10 @@ describe('too slow', () => {
     const clock = new ManualClock(NOW_MS)
     harness = await startIngest({ clock, config: { bodyTimeoutMs: 200 } })
     const client = await Client.open(harness.port)
-    client.write(requestBytes('/record/', { method: 'POST', headers: { 'Content-Length': '10' } }))
-    await until(() => harness.ingest.counts.connections === 1)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    const headers = { 'Content-Length': '10', Expect: '100-continue' }
+    client.write(requestBytes('/record/', { method: 'POST', headers }))
+    // From now on its body is timed.
+    expect((await client.reply()).status).toBe(100)
     clock.advance(201)
     expect((await client.reply()).status).toBe(408)
     await client.closed()

@@ -158,7 +158,8 @@ describe('bodies that are not HTTP', () => {
     expect(reply.headers['access-control-allow-origin']).toBe(ORIGIN.Origin)
     const startedMs = performance.now()
     await client.closed()
-    expect(performance.now() - startedMs).toBeLessThan(1000)
+    // It does not linger: that would take two seconds.
+    expect(performance.now() - startedMs).toBeLessThan(1900)
   })
 
   test('requests before the faulty one are answered first', async () => {

@@ -363,16 +363,19 @@ describe('many processes', () => {
 
   it('P9: a killed owner is followed at once, however many start then', async () => {
     const waiting = await Promise.all(Array.from({ length: 4 }, () => child()))
+    const tookMs: number[] = []
     for (let round = 0; round < 4; round++) {
       const owner = await child()
       expect(await owner.does('acquire', directory)).toBe('won')
       await owner.kill()
       const start = systemClock.monoMs()
       const results = await Promise.all(waiting.map((one) => one.does('acquire', directory)))
-      expect(systemClock.monoMs() - start).toBeLessThan(1_000)
+      tookMs.push(systemClock.monoMs() - start)
       expect(results.filter((result) => result === 'won')).toHaveLength(1)
       await waiting[results.indexOf('won')]!.does('release')
     }
+    // Were anything waited for, it would be in each round; a busy machine is slow in some.
+    expect(Math.min(...tookMs)).toBeLessThan(1_000)
   })
 
   it('the lock keeps no process alive', async () => {

@@ -22,7 +22,7 @@ export interface RawRequest {
 
 const CRLF = '\r\n'
 const HEAD_END = '\r\n\r\n'
-const REPLY_MS_MAX = 15_000
+const REPLY_MS_MAX = 40_000
 
 /** Head of a request; `Host` is added. */
 export function headBytes({ method, target, headers = {} }: RawRequest): Buffer {
@@ -123,7 +123,7 @@ export class RawConnection {
   }
 
   /**
-   * The next reply (interim ones such as 100 included). Rejects when the connection ends before, or after 15 s.
+   * The next reply (interim ones such as 100 included). Rejects when the connection ends before, or after 40 s.
    *
    * @param method of the request: an answer to HEAD has no body
    */

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { expect } from 'vitest'
 import { random } from '../../log/support/random.js'
 import { addVerdicts, judge, Load, type Verdict } from './load.js'
-import { expectQuick, startServer } from './server.js'
+import { startQuick, startServer } from './server.js'
 import { tail } from './tail.js'
 
 export interface Round extends Verdict {
@@ -27,8 +27,8 @@ export async function killRounds(
   const numbers = random(seed)
   const done: Round[] = []
   const loads: Load[] = []
-  const start = (decoder: string) => startServer({ dataDir, args: [...ARGS, '--decoder', decoder] })
-  let server = await start(decoders[0]!)
+  const options = (decoder: string) => ({ dataDir, args: [...ARGS, '--decoder', decoder] })
+  let server = await startServer(options(decoders[0]!))
   for (let round = 0; round < rounds; round++) {
     const decoder = decoders[round % decoders.length]!
     const load = new Load(server.ingest, {
@@ -43,8 +43,7 @@ export async function killRounds(
     await sleep(killedAfterMs)
     await server.kill()
     await load.broken()
-    server = await start(decoders[(round + 1) % decoders.length]!)
-    await expectQuick(server)
+    server = await startQuick(options(decoders[(round + 1) % decoders.length]!))
     const { log } = await server.status()
     const lines = await tail(dataDir)
     expectWhole(lines.map(({ offset }) => offset))

@@ -13,7 +13,9 @@ import { expect, onTestFinished } from 'vitest'
 export const ROOT = fileURLToPath(new URL('../../../', import.meta.url))
 /** The program, as `npm test` has built it. */
 export const CLI = join(ROOT, 'dist/cli.js')
-const READY_MS_MAX = 20_000
+/** Limits that end what hangs; what takes this long on a busy machine is not at fault. */
+const READY_MS_MAX = 45_000
+const WAIT_MS_MAX = 30_000
 const POLL_MS = 5
 
 export interface Exit {
@@ -202,6 +204,15 @@ export class ServerProcess {
   }
 
   /** Resident memory in MiB, now and at its highest. */
+  /** Of the process so far, all its threads, in user and kernel mode. */
+  cpuMs(): number {
+    const fields = readFileSync(`/proc/${this.pid}/stat`, 'latin1')
+      .replace(/^.*\) /, '')
+      .split(' ')
+    // utime and stime, proc(5) fields 14 and 15, in hundredths of a second.
+    return 10 * (Number(fields[11]) + Number(fields[12]))
+  }
+
   memoryMiB(): { now: number; peak: number } {
     const text = readFileSync(`/proc/${this.pid}/status`, 'utf8')
     const of = (name: string): number => Number(new RegExp(`${name}:\\s+(\\d+) kB`).exec(text)![1]) / 1024
@@ -259,18 +270,23 @@ function killIfServing(pid: number, readyFile: string): void {
 /** How soon a server must be ready, whatever it finds. */
 const QUICK_MS_MAX = 2000
 
-/** Ready within 2 s; on a machine that is busy with other things, within twice the time of a start that finds nothing. */
-export async function expectQuick(server: ServerProcess): Promise<void> {
-  if (server.startMs < QUICK_MS_MAX) return
-  const fresh = await startServer({ dataDir: workspace() })
+/**
+ * Starts a server that must be ready within 2 s, or, on a machine that is busy with other things, in at most twice the time
+ * of one that finds nothing and starts at the same moment.
+ */
+export async function startQuick(options: StartOptions): Promise<ServerProcess> {
+  const beside = { ...options, dataDir: workspace() }
+  const [server, fresh] = await Promise.all([startServer(options), startServer(beside)])
   await fresh.kill()
-  expect(server.startMs, `a start on nothing takes ${fresh.startMs} ms`).toBeLessThan(2 * fresh.startMs)
+  const limitMs = Math.max(QUICK_MS_MAX, 2 * fresh.startMs)
+  expect(server.startMs, `a start on nothing beside it took ${fresh.startMs} ms`).toBeLessThan(limitMs)
+  return server
 }
 
 /** Polls until there is a value. */
 export async function waitFor<T>(
   look: () => T | undefined | Promise<T | undefined>,
-  msMax = 10_000,
+  msMax = WAIT_MS_MAX,
 ): Promise<T> {
   for (const end = performance.now() + msMax; ;) {
     const found = await look()
@@ -281,7 +297,7 @@ export async function waitFor<T>(
 }
 
 /** The same promise, with a limit and a name for what did not happen. */
-export async function inTime<T>(what: string, promise: Promise<T>, msMax = 10_000): Promise<T> {
+export async function inTime<T>(what: string, promise: Promise<T>, msMax = WAIT_MS_MAX): Promise<T> {
   const timer = new AbortController()
   const late = sleep(msMax, undefined, { signal: timer.signal }).then(() => {
     throw new Error(`${what}: not within ${msMax} ms`)
