@@ -7,6 +7,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Budget } from './budget.js'
 import { type Clock, systemClock } from './clock.js'
 import type { Config } from './config.js'
+import { SluicegateError } from './errors.js'
 import { selectDecoder } from './decode/select.js'
 import { decoderOptions } from './decoder-options.js'
 import { createIngest, type IngestListener, type IngestParts } from './http/app.js'
@@ -40,7 +41,12 @@ export interface Gate {
   /** `http://127.0.0.1:8080`: the public listener. '' for what is no listener of ours. */
   readonly ingestAddress: string
   readonly opsAddress: string
-  /** Serves on for drain_ms, answers what is in flight, closes the log. */
+  /** The disk does not answer: a thread of this process may be held by it, and the process not end by itself. */
+  isStalled(): boolean
+  /**
+   * Serves on for drain_ms, answers what is in flight, closes the log; bounded in time.
+   * Rejects with `disk_silent` when the disk does not answer.
+   */
   stop(): Promise<void>
 }
 
@@ -50,12 +56,17 @@ const WATCH_EVERY_MS = 10_000
 export async function startGate(config: Config, parts: GateParts): Promise<Gate> {
   const started: (() => Promise<void>)[] = []
   const stop = async (): Promise<void> => {
-    for (const stopPart of started.splice(0).toReversed()) await stopPart()
+    const failures: unknown[] = []
+    // One that fails must not leave the others running.
+    for (const stopPart of started.splice(0).toReversed()) {
+      await stopPart().catch((error: unknown) => failures.push(error))
+    }
+    if (failures.length > 0) throw failures[0]
   }
   try {
     return { ...(await start(config, parts, started)), stop }
   } catch (error) {
-    await stop()
+    await stop().catch(() => undefined)
     throw error
   }
 }
@@ -66,11 +77,13 @@ async function start(
   started: (() => Promise<void>)[],
 ): Promise<Omit<Gate, 'stop'>> {
   sayIfForTrials(logger)
-  const storage = await Storage.open(config, { logger, clock, disk })
-  started.push(() => storage.close())
+  const storage = new Storage(config, { logger, clock, disk })
   const parts = build(config, storage, { logger, clock, entrance })
   const { status, ingest } = parts
-  const replay = await replays(config, storage, parts, disk)
+  const replays = new Replays(config, storage, parts, disk)
+  storage.onOpened = () => replays.open()
+  started.push(() => storage.close())
+  await storage.start()
   let phase: Phase = 'starting'
   const ops = createOps({
     config,
@@ -79,15 +92,20 @@ async function start(
     ready: () => readiness(status, phase),
     status: () => statusOf(status),
     metrics: createMetrics(status),
-    replay,
+    replay: (request) => replays.replay(request),
     budget: parts.budget,
   })
 
+  // Stopped last: health and metrics can be asked until the log is closed.
+  started.unshift(() => ops.close())
   const opsAddress = withOps === false ? '' : await ops.listen()
-  started.push(() => ops.close())
   if (opsAddress !== '') storage.announce(opsAddress)
   const ingestAddress = await ingest.listen()
-  started.push(() => ingest.close())
+  started.push(async () => {
+    phase = 'stopping'
+    storage.hurry()
+    await ingest.close()
+  })
   phase = 'serving'
   const watch = setInterval(() => warnWhenFilling(status, logger), WATCH_EVERY_MS).unref()
   started.push(async () => {
@@ -96,7 +114,7 @@ async function start(
     ingest.drain()
     await sleep(config.drainMs)
   })
-  return { ingestAddress, opsAddress }
+  return { ingestAddress, opsAddress, isStalled: () => storage.isStalled }
 }
 
 interface Parts {
@@ -143,21 +161,35 @@ function build(config: Config, { log, rejectsLog }: Storage, { logger, clock, en
   return { budget, intake, ingest, status }
 }
 
-async function replays(
-  config: Config,
-  { directory, rejectsLog }: Storage,
-  { intake, status }: Parts,
-  disk: Disk,
-): Promise<(request: ReplayRequest) => Promise<readonly ReplayResult[]>> {
-  const replayed = await Replayed.open(disk, directory, () => rejectsLog.status())
-  const replayer = new Replayer({
-    intake,
-    replayed,
-    nextRejectOffset: () => rejectsLog.nextOffset,
-    nowMs: () => status.clock.nowMs(),
-    bodyLimitBytes: config.bodyLimitBytes,
-  })
-  return (request) => replayer.replay(request)
+/** Replays of rejected records; what has been replayed is learned anew whenever the data directory is opened. */
+class Replays {
+  private replayer: Replayer | undefined
+
+  constructor(
+    private readonly config: Config,
+    private readonly storage: Storage,
+    private readonly parts: Parts,
+    private readonly disk: Disk,
+  ) {}
+
+  async open(): Promise<void> {
+    const { directory, rejectsLog } = this.storage
+    const { intake, status } = this.parts
+    const replayed = await Replayed.open(this.disk, directory, () => rejectsLog.status())
+    this.replayer = new Replayer({
+      intake,
+      replayed,
+      nextRejectOffset: () => rejectsLog.nextOffset,
+      nowMs: () => status.clock.nowMs(),
+      bodyLimitBytes: this.config.bodyLimitBytes,
+    })
+  }
+
+  async replay(request: ReplayRequest): Promise<readonly ReplayResult[]> {
+    const { state, reason } = this.storage.log.status()
+    if (this.replayer === undefined) throw new SluicegateError(`log_${state}`, reason)
+    return this.replayer.replay(request)
+  }
 }
 
 function sayIfForTrials(logger: Logger): void {

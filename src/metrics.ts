@@ -137,6 +137,7 @@ export const DECLARATIONS: readonly Declaration[] = [
   counter('log_quarantined_batches_total', 'Damaged batches set aside: somebody should look.', ['log'], damage('quarantinedBatches')),
   counter('log_quarantined_bytes_total', 'Damaged bytes set aside: somebody should look.', ['log'], damage('quarantinedBytes')),
   counter('log_new_ids_total', 'Times that the writer took a new id because a cursor was ahead of the log.', ['log'], ofLogs((log) => log.newIds)),
+  counter('log_reopened_total', 'Times that a log was opened again because its files had been removed or replaced under the running server.', ['log'], ofLogs((log) => log.reopened)),
 
   counter('rejects_kept_total', 'Rejected records written to their log.', [], ({ rejects }) => one(rejects.kept)),
   counter('rejects_dropped_total', 'Rejected records beyond the rate, or that their log would not take: only counted.', [],

@@ -80,6 +80,7 @@ function logOf({ log, growth }: StatusParts): Readonly<Record<string, unknown>> 
     writer_id: status.writerId,
     epoch: status.epoch,
     new_ids: status.newIds,
+    reopened: status.reopened,
     failovers: status.failovers,
     dropped: status.dropped,
     batches: status.batches,
@@ -144,17 +145,20 @@ export function fullnessWarning(status: LogStatus, growth: Growth, whenFull: Con
   return `the log takes ${Math.floor(used * 100)} % of what it may take; ${rate}, ${then}`
 }
 
-export type Phase = 'starting' | 'serving' | 'draining'
+/** `stopping`: no connection is accepted any more. */
+export type Phase = 'starting' | 'serving' | 'draining' | 'stopping'
 
 /**
  * `GET /ready`: a full log is ready all the same, because a balancer's own 503 would lack the CORS headers without
  * which browsers throw events away (rule R1); a log that has failed is not.
  */
 export function readiness(parts: Pick<StatusParts, 'log' | 'growth' | 'config'>, phase: Phase): Readiness {
-  if (phase !== 'serving') return { ready: false, accepting: phase === 'draining', reason: phase }
   const status = parts.log.status()
-  parts.growth.note(status)
   const { state } = status
+  if (phase !== 'serving') {
+    return { ready: false, accepting: phase === 'draining' && state === 'writable', reason: phase }
+  }
+  parts.growth.note(status)
   const reason =
     status.reason === '' && state === 'writable'
       ? fullnessWarning(status, parts.growth, parts.config.logWhenFull)

@@ -1,14 +1,19 @@
-/** The data directory of a running server: its lock, the log, the log of rejects, and what their owner tells readers. */
-import { join, resolve } from 'node:path'
+/**
+ * The data directory of a running server: opened, looked after, and opened again should it have been removed, replaced or
+ * full; until then its logs refuse. Whoever holds `log` and `rejectsLog` need not know.
+ */
+import { dirname, join, resolve } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from './clock.js'
 import type { Config } from './config.js'
-import { Cursors } from './log/cursor.js'
-import { prepareDirectory } from './log/directories.js'
-import { acquireLock, type Lock } from './log/lock.js'
-import type { SegmentLog, Say } from './log/log.js'
-import { openLog } from './log/open.js'
+import { LogUnavailable, SluicegateError } from './errors.js'
+import { Availability, type Say } from './log/availability.js'
+import { isNoSpace, unlessMissing } from './log/disk-errors.js'
+import { PRESENCE_MS } from './log/presence.js'
+import { ReopenableLog } from './log/reopenable.js'
 import type { Disk } from './log/types.js'
 import type { Logger } from './logger.js'
+import { OpenedStorage } from './storage/opened.js'
 
 export interface StorageParts {
   readonly logger: Logger
@@ -16,109 +21,206 @@ export interface StorageParts {
   readonly disk: Disk
 }
 
-/** A record's text is kept up to 64 KiB, which escapes may make six times as long. */
-const REJECTS_BATCH_BYTES = 1024 * 1024
-const REJECTS_SEGMENT_BYTES_MAX = 8 * 1024 * 1024
-const REJECTS_SEGMENTS_MIN = 4
-const REJECTS_SYNC_INTERVAL_MS = 1000
-/** Of the log's limit. */
-const REJECTS_SHARE = 0.1
+/** Twice in the time after which an acknowledgement would have to look itself. */
+const LOOK_EVERY_MS = PRESENCE_MS / 2
+/** While stopping nobody waits longer than this for a disk that does not answer. */
+const STOP_COMMIT_MS_MAX = 5000
+/** Within a supervisor's usual 30 s, together with `drain_ms` and the listener's time. */
+const CLOSE_MS_MAX = 5000
 
 export class Storage {
-  private constructor(
-    /** `DIR/<writer>`. */
-    readonly directory: string,
-    private readonly lock: Lock,
-    private readonly answer: Answer,
-    readonly log: SegmentLog,
-    readonly rejectsLog: SegmentLog,
-  ) {}
+  readonly log = new ReopenableLog()
+  readonly rejectsLog = new ReopenableLog()
+  /** `DIR/<writer>`. */
+  readonly directory: string
+  /** Called each time both logs have been recovered, before anything is written to them. */
+  onOpened: () => Promise<void> = () => Promise.resolve()
+
+  private opened: OpenedStorage | undefined
+  private wasOpen = false
+  /** The file system that the directory was on. */
+  private device: string | undefined
+  private opsAddress: string | null = null
+  /** What runs beside the logs: opening, or letting go. */
+  private changing: Promise<void> = Promise.resolve()
+  private closing: Promise<void> | undefined
+  private readonly say: Say
+  private readonly availability: Availability
+  private readonly lookTimer: NodeJS.Timeout
+
+  constructor(
+    private readonly config: Config,
+    private readonly parts: StorageParts,
+  ) {
+    this.directory = join(resolve(config.dataDir), config.writer)
+    this.say = (level, message, fields) => parts.logger[level](fields ?? {}, message)
+    this.availability = new Availability('the data directory', this.say, () => this.retry())
+    this.lookTimer = setInterval(() => this.look(), LOOK_EVERY_MS).unref()
+  }
+
+  /** A new one, started. */
+  static async open(config: Config, parts: StorageParts): Promise<Storage> {
+    const storage = new Storage(config, parts)
+    await storage.start()
+    return storage
+  }
 
   /**
-   * Takes the lock, then recovers and opens both logs.
+   * Resolves when the logs are open, or when there is no space to open them: then they are `full`, and opened as soon as
+   * there is some.
    *
-   * @throws SluicegateError `data_dir_locked`, `log_format_newer`; what the disk answers
+   * @throws what needs somebody: SluicegateError `data_dir_locked`, `log_format_newer`; what the disk answers
    */
-  static async open(config: Config, parts: StorageParts): Promise<Storage> {
-    const directory = join(resolve(config.dataDir), config.writer)
-    await prepareDirectory(directory, parts.disk)
-    const answer = new Answer()
-    const lock = await acquireLock(directory, () => answer.text)
-    let log: SegmentLog | undefined
+  async start(): Promise<void> {
     try {
-      log = await openMainLog(directory, config, parts)
-      const rejectsLog = await openRejectsLog(directory, config, parts, log.status().bytesMax)
-      answer.log = log
-      answer.rejects = rejectsLog
-      return new Storage(directory, lock, answer, log, rejectsLog)
+      await this.openNow()
     } catch (error) {
-      // Nothing of ours may touch the directory once it can be another's.
-      await log?.close()
-      await lock.release()
-      throw error
+      if (!isNoSpace(error) && !isNoSpace((error as Error).cause ?? {})) {
+        clearInterval(this.lookTimer)
+        throw error
+      }
+      this.unavailable(error)
     }
   }
 
   /** Where commands find the ops listener. */
   announce(opsAddress: string): void {
-    this.answer.ops = opsAddress
+    this.opsAddress = opsAddress
   }
 
-  async close(): Promise<void> {
-    await this.log.close()
-    await this.rejectsLog.close()
-    await this.lock.release()
+  /** The disk has been asked for something a while ago, and has not answered. */
+  get isStalled(): boolean {
+    return this.opened === undefined || this.opened.log.isStalled || this.opened.rejectsLog.isStalled
+  }
+
+  /** While stopping: a request is not kept waiting for a disk that does not answer. */
+  hurry(): void {
+    this.opened?.log.hurry(STOP_COMMIT_MS_MAX)
+    this.opened?.rejectsLog.hurry(STOP_COMMIT_MS_MAX)
+  }
+
+  /**
+   * Writes what has been committed, then closes and lets go of the lock.
+   *
+   * @throws SluicegateError `disk_silent`: the disk does not answer; the lock stays until the process ends
+   */
+  close(): Promise<void> {
+    this.closing ??= this.finish()
+    return this.closing
+  }
+
+  private async finish(): Promise<void> {
+    clearInterval(this.lookTimer)
+    this.availability.close()
+    if (!(await isWithin(CLOSE_MS_MAX, this.closeOpened()))) {
+      const message = `the disk has not answered for ${CLOSE_MS_MAX / 1000} s: the log was left as it is; nothing acknowledged is lost`
+      throw new SluicegateError('disk_silent', message)
+    }
+  }
+
+  private async closeOpened(): Promise<void> {
+    await this.changing
+    await this.opened?.close()
+    this.detach(new LogUnavailable('closed', 'the log is closed'))
+  }
+
+  private async openNow(): Promise<void> {
+    await this.checkDevice()
+    const opened = await OpenedStorage.open({
+      ...this.parts,
+      config: this.config,
+      say: this.say,
+      directory: this.directory,
+      answer: () => this.answer(),
+      offsetMin: { log: this.log.durableOffset, rejects: this.rejectsLog.durableOffset },
+      onLost: (error) => this.lose(error),
+    })
+    try {
+      this.rejectsLog.attach(opened.rejectsLog, this.wasOpen)
+      await this.onOpened()
+      if (opened.presence.lost !== undefined) throw opened.presence.lost
+    } catch (error) {
+      const refusal = new LogUnavailable('failed', (error as Error).message)
+      this.detach(refusal)
+      await opened.abandon(refusal)
+      throw error
+    }
+    this.opened = opened
+    this.device = opened.device
+    this.log.attach(opened.log, this.wasOpen)
+    this.wasOpen = true
+    this.availability.writable()
+  }
+
+  /** A directory that is not mounted must not be made again below its mount point, where a later mount would hide it. */
+  private async checkDevice(): Promise<void> {
+    if (this.device === undefined || this.device === (await this.nearestDevice())) return
+    const message = `${this.directory} is on another file system now, not mounted or mounted over: mount it again, or restart the server`
+    throw new SluicegateError('data_dir_lost', message)
+  }
+
+  private async nearestDevice(): Promise<string> {
+    for (let path = this.directory; ; path = dirname(path)) {
+      const found = await unlessMissing(this.parts.disk.stat(path))
+      if (found !== undefined || path === dirname(path)) return found?.device ?? ''
+    }
+  }
+
+  /** What was on its way is refused, nothing more is written, and the path is opened again, as a start would. */
+  private lose(cause: Error): void {
+    const { opened } = this
+    if (opened === undefined) return
+    this.opened = undefined
+    const refusal = new LogUnavailable(
+      'failed',
+      `the data directory was removed or replaced under the running server: ${cause.message}`,
+    )
+    this.availability.suspend(refusal)
+    this.detach(refusal)
+    this.changing = opened.abandon(refusal).then(() => this.retry())
+  }
+
+  private retry(): void {
+    if (this.closing !== undefined) return
+    this.changing = this.openNow().catch((error: unknown) => this.unavailable(error))
+  }
+
+  private unavailable(error: unknown): void {
+    const cause = (error as Error).cause ?? {}
+    this.availability.unavailable(isNoSpace(cause) ? cause : error)
+    const { state, reason } = this.availability
+    this.detach(new LogUnavailable(state === 'full' ? 'full' : 'failed', reason))
+  }
+
+  private detach(refusal: LogUnavailable): void {
+    this.log.detach(refusal)
+    this.rejectsLog.detach(refusal)
+  }
+
+  private look(): void {
+    // What it finds is told by `lose`.
+    this.opened?.presence.look().catch(() => undefined)
+  }
+
+  /** To whoever connects to the lock (src/log/durable.ts). */
+  private answer(): string {
+    const { log, rejectsLog, opsAddress } = this
+    return JSON.stringify({
+      pid: process.pid,
+      log: log.knownOffset,
+      rejects: rejectsLog.knownOffset,
+      ops: opsAddress,
+    })
   }
 }
 
-/** What the owner of a directory says to whoever connects to its lock (src/log/durable.ts). */
-class Answer {
-  log: SegmentLog | undefined
-  rejects: SegmentLog | undefined
-  ops: string | null = null
-
-  get text(): string {
-    const { log, rejects, ops } = this
-    return JSON.stringify({ pid: process.pid, log: log?.durableOffset, rejects: rejects?.durableOffset, ops })
+/** False when it takes longer. */
+async function isWithin(ms: number, done: Promise<void>): Promise<boolean> {
+  const timer = new AbortController()
+  const late = sleep(ms, false, { signal: timer.signal }).catch(() => false)
+  try {
+    return await Promise.race([done.then(() => true), late])
+  } finally {
+    timer.abort()
   }
-}
-
-function openMainLog(directory: string, config: Config, parts: StorageParts): Promise<SegmentLog> {
-  const cursors = new Cursors(directory, parts.disk, parts.clock)
-  return openLog({
-    ...common(directory, parts),
-    name: 'log',
-    segmentBytes: config.logSegmentBytes,
-    batchBytesMax: config.batchBytesMax,
-    bytesMax: config.logMaxBytes,
-    whenFull: config.logWhenFull,
-    retentionMs: config.logRetentionMs,
-    syncIntervalMs: 0,
-    cursors: async () => (await cursors.list()).map((cursor) => cursor.offset),
-  })
-}
-
-function openRejectsLog(
-  directory: string,
-  config: Config,
-  parts: StorageParts,
-  logBytesMax: number,
-): Promise<SegmentLog> {
-  const bytesMax = config.rejectBytesMax ?? Math.floor(logBytesMax * REJECTS_SHARE)
-  return openLog({
-    ...common(directory, parts),
-    name: 'rejects',
-    segmentBytes: Math.min(REJECTS_SEGMENT_BYTES_MAX, Math.floor(bytesMax / REJECTS_SEGMENTS_MIN)),
-    batchBytesMax: REJECTS_BATCH_BYTES,
-    bytesMax,
-    whenFull: 'drop-oldest',
-    retentionMs: 0,
-    syncIntervalMs: REJECTS_SYNC_INTERVAL_MS,
-    cursors: () => Promise.resolve([]),
-  })
-}
-
-function common(writerDirectory: string, { logger, clock, disk }: StorageParts) {
-  const say: Say = (level, message, fields) => logger[level](fields ?? {}, message)
-  return { writerDirectory, clock, disk, say }
 }

@@ -200,6 +200,7 @@ describe('doctor finds what needs a hand: exit code 1', () => {
 describe('what a server says of itself', () => {
   const sound = logStatus({
     failovers: 0,
+    reopened: 0,
     damage: { tornBytes: 5, quarantinedBatches: 0, quarantinedBytes: 0 },
   })
 
@@ -233,6 +234,12 @@ describe('what a server says of itself', () => {
       withLog({ failovers: 2 }),
       0,
       ['2 segments were given up after failed writes: check the disk'],
+    ],
+    [
+      'a directory that went',
+      withLog({ reopened: 1 }),
+      0,
+      ['the data directory was removed or replaced under the server 1 time: find out by whom'],
     ],
     [
       'damage',

@@ -1,5 +1,6 @@
 /** What every `Disk` must do, the real one and the simulated one. */
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, describe, expect, it } from 'vitest'
 import type { Disk, DiskFile } from '../../src/log/types.js'
 
@@ -184,6 +185,30 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       await file.close()
       await expect(disk.unlink(path)).rejects.toMatchObject({ code: 'ENOENT' })
       await expect(disk.unlink(directory)).rejects.toThrow(/EISDIR|EPERM/)
+    })
+
+    it('knows whether a path still names an open file', async () => {
+      const aside = join(directory, 'aside')
+      const file = await disk.open(path, 'wx+')
+      expect(await file.isAt(path)).toBe(true)
+      await disk.rename(path, aside)
+      expect([await file.isAt(path), await file.isAt(aside)]).toEqual([false, true])
+      await write(disk, path, 'another')
+      expect(await file.isAt(path)).toBe(false)
+      await disk.unlink(aside)
+      expect(await file.isAt(aside)).toBe(false)
+      await file.close()
+      await expect(file.isAt(path)).rejects.toMatchObject({ code: 'EBADF' })
+    })
+
+    it('tells the size of a file, and which file system holds it', async () => {
+      await write(disk, path, 'abc')
+      const [file, folder] = [await disk.stat(path), await disk.stat(directory)]
+      expect(file).toMatchObject({ bytes: 3, device: folder.device })
+      await sleep(15)
+      await write(disk, join(directory, 'later'), 'x')
+      expect((await disk.stat(join(directory, 'later'))).modifiedMs).toBeGreaterThan(file.modifiedMs)
+      await expect(disk.stat(join(directory, 'absent'))).rejects.toMatchObject({ code: 'ENOENT' })
     })
 
     it('tells the free bytes', async () => {

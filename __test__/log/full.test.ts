@@ -340,7 +340,7 @@ describe('a cursor ahead of the log', () => {
     expect(said).toContainEqual([
       'warn',
       expect.stringContaining('new id') as string,
-      { log_end: 5, cursor: 40 },
+      { log_end: 5, goes_on_at: 40 },
     ])
     await putEach(log, 40, 42)
     const gaps: Gap[] = []

@@ -343,6 +343,7 @@ function wrap(disk: MemoryDisk) {
     unlink: disk.unlink.bind(disk),
     syncDirectory: disk.syncDirectory.bind(disk),
     freeBytes: disk.freeBytes.bind(disk),
+    stat: disk.stat.bind(disk),
   }
 }
 

@@ -23,6 +23,7 @@ export function logStatus(changes: Partial<LogStatus> = {}): LogStatus {
     failovers: 15,
     dropped: 16,
     newIds: 17,
+    reopened: 18,
     ...changes,
   }
 }

@@ -183,6 +183,12 @@ export const SETTINGS = {
     group: 'Limits', kind: duration(100, 3_600_000), default: 30_000,
     about: 'time for the body of a request (408)',
   }),
+  commitTimeoutMs: setting({
+    group: 'Limits', kind: duration(100, 600_000), default: 30_000,
+    about: 'wait for a disk that does not answer; then 503',
+    more: 'Requests get 503 from then on, until the disk answers again. A batch that was refused so is not in the ' +
+      'log afterwards, unless the process ends before the disk has answered.',
+  }),
   keepAliveTimeoutMs: setting({
     group: 'Limits', kind: duration(1000, 3_600_000), default: 80_000,
     about: 'how long an idle connection stays open',

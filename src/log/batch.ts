@@ -6,6 +6,10 @@ export class Batch implements OpenBatch {
   readonly bytes: Uint8Array
   position = FRAME_HEADER_BYTES
   records = 0
+  /** When the oldest of its records came, by the monotonic clock. */
+  sinceMs = Infinity
+  /** Its requests were told that it is not kept, while it was on its way to the disk. */
+  refused = false
 
   private promise: Promise<CommittedBatch> | undefined
   private resolve!: (committed: CommittedBatch) => void
@@ -26,10 +30,12 @@ export class Batch implements OpenBatch {
   }
 
   /** Takes over records written up to `end`; one promise serves all requests of the batch. */
-  add(end: number, records: number): Promise<CommittedBatch> {
+  add(end: number, records: number, nowMs: number): Promise<CommittedBatch> {
     this.position = end
     this.records += records
-    this.promise ??= new Promise((resolve, reject) => {
+    if (this.promise !== undefined) return this.promise
+    this.sinceMs = nowMs
+    this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject
     })
@@ -42,13 +48,24 @@ export class Batch implements OpenBatch {
   }
 
   fail(error: Error): void {
-    this.reject(error)
+    if (!this.refused) this.reject(error)
     this.clear()
+  }
+
+  /** Tells its requests, and nothing else: a write that is under way may still read its memory. */
+  refuse(error: Error): void {
+    if (this.promise === undefined || this.refused) return
+    this.refused = true
+    this.records = 0
+    this.sinceMs = Infinity
+    this.reject(error)
   }
 
   private clear(): void {
     this.position = FRAME_HEADER_BYTES
     this.records = 0
+    this.sinceMs = Infinity
+    this.refused = false
     this.promise = undefined
   }
 }

@@ -23,6 +23,8 @@ import {
 } from './owner-socket.js'
 
 export interface Lock {
+  /** undefined while the lock's file is where it was made; else what has become of it. Others may own the path then. */
+  missing(): Promise<string | undefined>
   /** Others may take the directory from the call on. Its file stays behind, dead: generations only grow. */
   release(): Promise<void>
 }
@@ -54,10 +56,12 @@ export async function acquireLock(
     await owner.close()
     sockets.close()
   }
+  let published: Published
   try {
     await owner.listen(sockets.socket(temporary))
     fs.chmodSync(sockets.file(temporary), SOCKET_MODE)
-    const dead = await claim(sockets, owner, temporary)
+    const { mine, dead } = await claim(sockets, owner, temporary)
+    published = { path: sockets.file(mine), stats: fs.lstatSync(sockets.file(mine), { bigint: true }) }
     owner.confirm()
     await clean(sockets, [...dead, temporary], clock)
   } catch (error) {
@@ -65,7 +69,19 @@ export async function acquireLock(
     throw error instanceof SluicegateError ? error : lockImpossible(directory, error)
   }
   let released: Promise<void> | undefined
-  return { release: () => (released ??= release()) }
+  return { missing: () => missing(published), release: () => (released ??= release()) }
+}
+
+/** The lock's file as it was made. */
+interface Published {
+  readonly path: string
+  readonly stats: fs.BigIntStats
+}
+
+async function missing({ path, stats }: Published): Promise<string | undefined> {
+  const now = await fs.promises.lstat(path, { bigint: true }).catch(() => undefined)
+  if (now !== undefined && now.dev === stats.dev && now.ino === stats.ino) return undefined
+  return `${path}, by which this server owns its directory, was removed or replaced`
 }
 
 /**
@@ -91,8 +107,14 @@ export async function askOwner(directory: string): Promise<string | undefined> {
   throw new SluicegateError('owner_silent', `the sluicegate that owns ${directory} does not answer`)
 }
 
-/** Publishes the temporary name as the next generation. Returns the names of dead ones; throws `data_dir_locked`. */
-async function claim(sockets: SocketDirectory, owner: OwnerSocket, temporary: string): Promise<string[]> {
+interface Claimed {
+  /** The name that was published, and those of dead owners. */
+  readonly mine: string
+  readonly dead: readonly string[]
+}
+
+/** Publishes the temporary name as the next generation. Throws `data_dir_locked`. */
+async function claim(sockets: SocketDirectory, owner: OwnerSocket, temporary: string): Promise<Claimed> {
   for (let attempt = 0; attempt < ATTEMPTS_MAX; attempt++) {
     const present = generations(sockets)
     const found = await findOwner(sockets, present)
@@ -104,7 +126,7 @@ async function claim(sockets: SocketDirectory, owner: OwnerSocket, temporary: st
       owner.claim()
       if (publish(sockets, temporary, mine)) {
         const lower = await undisputed(sockets, mine)
-        if (lower !== undefined) return lower
+        if (lower !== undefined) return { mine: `lock.${mine}`, dead: lower }
         sockets.unlink(`lock.${mine}`)
       }
       owner.withdraw()

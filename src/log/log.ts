@@ -6,19 +6,13 @@
  */
 import type { Clock } from '../clock.js'
 import { LogUnavailable } from '../errors.js'
+import { Availability, isFull, type Say } from './availability.js'
 import { Batch } from './batch.js'
 import { stampFrame } from './format.js'
 import { hexOf, type Identity } from './identity.js'
-import { isNoSpace } from './disk-errors.js'
+import type { Confirmation } from './presence.js'
 import { type SegmentSet } from './segment-set.js'
 import type { CommittedBatch, Damage, Log, LogState, LogStatus, OpenBatch } from './types.js'
-
-/** What the log has to say to the operator. */
-export type Say = (
-  level: 'info' | 'warn' | 'error',
-  message: string,
-  fields?: Record<string, unknown>,
-) => void
 
 export interface WriterOptions {
   readonly clock: Clock
@@ -27,20 +21,22 @@ export interface WriterOptions {
   readonly batchBytesMax: number
   /** 0: a batch is closed at the end of the event-loop turn; else at most once in this time. */
   readonly syncIntervalMs: number
+  /** The longest that a request waits for a disk that does not answer. */
+  readonly commitTimeoutMs: number
+  readonly presence: Confirmation
 }
 
-/** While full the cause may go at any time: a cursor moves, files are removed. */
-const FULL_RETRY_MS = 1000
-const FAILED_RETRY_MS_MIN = 1000
-const FAILED_RETRY_MS_MAX = 30_000
 /** How often segments are looked through for what is too old. */
 const EXPIRE_EVERY_MS = 60_000
+/** A disk that answers at all does so sooner. */
+const STALLED_MS = 1000
+/** How often waiting requests are looked after. */
+const STALL_CHECK_MS_MAX = 1000
 
 export class SegmentLog implements Log {
-  state: LogState = 'writable'
   onRoom: () => void = () => {}
 
-  private reason = ''
+  private readonly availability: Availability
   private filling: Batch
   private idle: Batch
   /** A batch is on its way, or segments are being made ready. */
@@ -48,9 +44,11 @@ export class SegmentLog implements Log {
   private running: Promise<void> = Promise.resolve()
   /** Stops the timer that closes the open batch. */
   private stopCloseTimer: (() => void) | undefined
-  private retryTimer: NodeJS.Timeout | undefined
-  private retryMs = FAILED_RETRY_MS_MIN
   private readonly expireTimer: NodeJS.Timeout
+  private stallTimer: NodeJS.Timeout
+  /** When the disk was last asked for something while `busy`. */
+  private askedMs = 0
+  private commitTimeoutMs: number
   private closing: Promise<void> | undefined
   private lastCloseMs = -Infinity
 
@@ -67,7 +65,16 @@ export class SegmentLog implements Log {
   ) {
     this.filling = new Batch(options.batchBytesMax)
     this.idle = new Batch(options.batchBytesMax)
+    this.availability = new Availability('the log', options.say, () => {
+      if (!this.busy) void this.run(() => this.makeReady())
+    })
     this.expireTimer = setInterval(() => void this.expire(), EXPIRE_EVERY_MS).unref()
+    this.commitTimeoutMs = options.commitTimeoutMs
+    this.stallTimer = this.startStallTimer()
+  }
+
+  get state(): LogState {
+    return this.availability.state
   }
 
   get durableOffset(): number {
@@ -78,8 +85,13 @@ export class SegmentLog implements Log {
     return this.durableOffset + this.filling.records + this.idle.records
   }
 
+  /** The disk was asked for something a while ago, and has not answered. */
+  get isStalled(): boolean {
+    return this.busy && this.options.clock.monoMs() - this.askedMs > STALLED_MS
+  }
+
   open(bytes: number): OpenBatch | undefined {
-    if (this.state !== 'writable' || this.closing !== undefined) throw this.unavailable()
+    if (this.state !== 'writable' || this.closing !== undefined) throw this.refusal()
     if (bytes > this.options.batchBytesMax) {
       throw new RangeError(`${bytes} bytes are more than a batch holds (${this.options.batchBytesMax})`)
     }
@@ -90,13 +102,14 @@ export class SegmentLog implements Log {
   }
 
   commit(end: number, records: number): Promise<CommittedBatch> {
-    const committed = this.filling.add(end, records)
+    const committed = this.filling.add(end, records, this.options.clock.monoMs())
     if (!this.busy) this.closeSoon()
     return committed
   }
 
   status(): LogStatus {
-    const { segments, state, reason, damage } = this
+    const { segments, damage } = this
+    const { state, reason } = this.availability
     return {
       state,
       reason,
@@ -115,6 +128,7 @@ export class SegmentLog implements Log {
       failovers: segments.failovers,
       dropped: segments.dropped,
       newIds: this.newIds,
+      reopened: 0,
     }
   }
 
@@ -124,6 +138,27 @@ export class SegmentLog implements Log {
     return this.closing
   }
 
+  /**
+   * Closes without touching its files, which may be another's by now: all that waits is refused. Resolves when nothing
+   * of ours is on its way to the disk any more.
+   */
+  abandon(error: LogUnavailable): Promise<void> {
+    this.closing ??= this.letGo(error)
+    return this.closing
+  }
+
+  /** What is not where it was made any more; see Presence. */
+  missing(): Promise<string | undefined> {
+    return this.segments.missing()
+  }
+
+  /** From now on nobody waits longer than this, however long the disk takes; used while stopping. */
+  hurry(commitTimeoutMs: number): void {
+    this.commitTimeoutMs = Math.min(this.commitTimeoutMs, commitTimeoutMs)
+    clearInterval(this.stallTimer)
+    this.stallTimer = this.startStallTimer()
+  }
+
   /** Brings the segments into a state that takes a batch; called once before the log is used. */
   async start(): Promise<void> {
     await this.run(() => this.makeReady())
@@ -131,12 +166,49 @@ export class SegmentLog implements Log {
 
   private async finish(): Promise<void> {
     while (this.busy || this.filling.records > 0) await (this.busy ? this.running : this.pump())
-    this.cancelClose()
-    clearTimeout(this.retryTimer)
-    clearInterval(this.expireTimer)
-    this.state = 'closed'
-    this.reason = 'the log is closed'
+    this.stopTimers()
+    this.availability.close()
     await this.segments.close()
+  }
+
+  private async letGo(error: LogUnavailable): Promise<void> {
+    this.refuseAll(error)
+    this.stopTimers()
+    this.availability.close()
+    if (this.busy) await this.running
+    await this.segments.abandon()
+  }
+
+  private stopTimers(): void {
+    this.cancelClose()
+    clearInterval(this.expireTimer)
+    clearInterval(this.stallTimer)
+  }
+
+  private startStallTimer(): NodeJS.Timeout {
+    const everyMs = Math.min(STALL_CHECK_MS_MAX, this.commitTimeoutMs / 4)
+    return setInterval(() => this.refuseWhenStalled(), everyMs).unref()
+  }
+
+  /**
+   * A call to the disk may never return. Those who wait for it are told that nothing is kept, and so is everybody who
+   * comes, until it does; what it has written by then does not count (see `confirm`).
+   */
+  private refuseWhenStalled(): void {
+    if (!this.busy || this.state === 'failed') return
+    const sinceMs = Math.min(this.askedMs, this.filling.sinceMs, this.idle.sinceMs)
+    if (this.options.clock.monoMs() - sinceMs < this.commitTimeoutMs) return
+    const seconds = Math.round(this.commitTimeoutMs / 100) / 10
+    const reason = `the disk has not answered for ${seconds} s; the log goes on when it does`
+    const error = new LogUnavailable('failed', reason)
+    this.availability.suspend(error)
+    this.refuseAll(error)
+    this.announceRoom()
+  }
+
+  private refuseAll(error: LogUnavailable): void {
+    this.idle.refuse(error)
+    if (this.filling.records > 0) this.filling.fail(error)
   }
 
   private closeSoon(): void {
@@ -168,6 +240,7 @@ export class SegmentLog implements Log {
 
   private async runAlone(task: () => Promise<void>): Promise<void> {
     this.busy = true
+    this.askedMs = this.options.clock.monoMs()
     await task()
     this.busy = false
     if (this.filling.records > 0) this.closeSoon()
@@ -215,12 +288,13 @@ export class SegmentLog implements Log {
     const { segments, identity, options } = this
     const { frame, records } = batch
     const firstOffset = segments.durableOffset
+    this.askedMs = this.lastCloseMs
     try {
       const writtenMs = options.clock.nowMs()
       const segment = await segments.segmentFor(frame.length, writtenMs)
       const { writerId } = identity
       stampFrame(frame, { records, firstOffset, writtenMs, epoch: segments.epoch, writerId })
-      await segment.append(frame)
+      await segment.append(frame, () => this.confirm(batch))
     } catch (error) {
       batch.fail(this.lost(error))
       return
@@ -232,41 +306,24 @@ export class SegmentLog implements Log {
     batch.succeed({ firstOffset })
   }
 
+  /** Whether what has just been synced counts. */
+  private confirm(batch: Batch): Promise<void> | undefined {
+    if (batch.refused) throw new LogUnavailable('failed', 'the disk answered after its requests were refused')
+    return this.options.presence.confirm()
+  }
+
   /** What must be there before the next batch comes: zeroes ahead, a spare segment. Sets the state; never rejects. */
   private async makeReady(): Promise<void> {
     if (this.state === 'writable' && this.segments.ready) return
+    const { clock, presence } = this.options
+    this.askedMs = clock.monoMs()
     try {
-      await this.segments.makeReady(this.options.clock.nowMs())
-      this.becomeWritable()
+      await this.segments.makeReady(clock.nowMs())
+      this.availability.writable()
     } catch (error) {
-      this.becomeUnavailable(error)
+      // What was lost is somebody else's to open again, under its path.
+      if (presence.lost === undefined) this.availability.unavailable(error)
     }
-  }
-
-  private becomeWritable(): void {
-    if (this.state !== 'writable') this.options.say('warn', `the log was ${this.state} and is writable again`)
-    this.state = 'writable'
-    this.reason = ''
-    this.retryMs = FAILED_RETRY_MS_MIN
-    clearTimeout(this.retryTimer)
-    this.retryTimer = undefined
-  }
-
-  private becomeUnavailable(error: unknown): void {
-    const state = isFull(error) ? 'full' : 'failed'
-    const reason = (error as Error).message
-    if (state !== this.state) {
-      const level = state === 'full' ? 'warn' : 'error'
-      this.options.say(level, `the log is ${state}; requests are answered 503 until that changes: ${reason}`)
-    }
-    this.state = state
-    this.reason = reason
-    const waitMs = state === 'full' ? FULL_RETRY_MS : this.retryMs
-    if (state === 'failed') this.retryMs = Math.min(FAILED_RETRY_MS_MAX, this.retryMs * 2)
-    this.retryTimer ??= setTimeout(() => {
-      this.retryTimer = undefined
-      if (!this.busy) void this.run(() => this.makeReady())
-    }, waitMs).unref()
   }
 
   private async expire(): Promise<void> {
@@ -275,6 +332,8 @@ export class SegmentLog implements Log {
       await this.segments.expire(this.options.clock.nowMs()).catch((error: unknown) => {
         this.options.say('warn', `old segments could not be removed: ${(error as Error).message}`)
       })
+      // Refused meanwhile, should the disk have taken too long.
+      await this.makeReady()
     })
   }
 
@@ -284,13 +343,9 @@ export class SegmentLog implements Log {
     return new LogUnavailable(isFull(error) ? 'full' : 'failed', reason, { cause: error })
   }
 
-  private unavailable(): LogUnavailable {
-    const reason = this.closing !== undefined || this.state === 'writable' ? 'closed' : this.state
-    return new LogUnavailable(reason, this.reason || 'the log is closing')
+  private refusal(): LogUnavailable {
+    return this.closing === undefined
+      ? this.availability.refusal()
+      : new LogUnavailable('closed', 'the log is closing')
   }
-}
-
-/** On the disk, or under the log's own limit. */
-function isFull(error: unknown): boolean {
-  return isNoSpace(error) || (error as { code?: string }).code === 'log_full'
 }

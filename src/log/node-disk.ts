@@ -3,6 +3,7 @@
  * two calls stand between every request and its answer.
  */
 import * as fs from 'node:fs'
+import { unlessMissing } from './disk-errors.js'
 import type { Disk, DiskFile } from './types.js'
 
 /** Events are other people's data: nobody outside the group reads them. The umask may take more away. */
@@ -43,6 +44,10 @@ export const nodeDisk: Disk = {
   async freeBytes(path) {
     const { bavail, bsize } = await fs.promises.statfs(path)
     return bavail * bsize
+  },
+  async stat(path) {
+    const { dev, size, mtimeMs } = await fs.promises.stat(path)
+    return { device: String(dev), bytes: size, modifiedMs: mtimeMs }
   },
 }
 
@@ -106,6 +111,14 @@ class NodeFile implements DiskFile {
     return this.run<number>('fstat', (resolve, reject) => {
       fs.fstat(this.fd, (error, stats) => (error ? reject(error) : resolve(stats.size)))
     })
+  }
+
+  async isAt(path: string): Promise<boolean> {
+    const own = await this.run<fs.BigIntStats>('fstat', (resolve, reject) => {
+      fs.fstat(this.fd, { bigint: true }, (error, stats) => (error ? reject(error) : resolve(stats)))
+    })
+    const named = await unlessMissing(fs.promises.stat(path, { bigint: true }))
+    return named !== undefined && named.dev === own.dev && named.ino === own.ino
   }
 
   async close(): Promise<void> {

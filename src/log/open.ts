@@ -1,10 +1,12 @@
 /** Opens a log for writing: directories, recovery, identity, then the segments made ready. */
 import { join } from 'node:path'
 import type { Clock } from '../clock.js'
+import type { Say } from './availability.js'
 import { prepareDirectory } from './directories.js'
 import { SEGMENT_HEADER_BYTES } from './format.js'
 import { Identity } from './identity.js'
-import { SegmentLog, type Say } from './log.js'
+import { SegmentLog } from './log.js'
+import { ALWAYS_PRESENT, type Confirmation } from './presence.js'
 import { recover, type Recovered } from './recovery.js'
 import { Retention } from './retention.js'
 import { SegmentSet } from './segment-set.js'
@@ -26,10 +28,16 @@ export interface LogOptions {
   readonly retentionMs: number
   /** 0: every batch is synced as soon as may be; else at most once in this time. */
   readonly syncIntervalMs: number
+  /** The longest that a request waits for a disk that does not answer; 30 s unless given. */
+  readonly commitTimeoutMs?: number
   readonly cursors: () => Promise<readonly number[]>
+  /** This process has given out the offsets below, whatever the directory holds now. */
+  readonly offsetMin?: number
+  /** Without it nobody else can reach the directory. */
+  readonly presence?: Confirmation
 }
 
-const BYTES_MAX_DEFAULT = 16 * 2 ** 30
+const COMMIT_TIMEOUT_MS = 30_000
 
 /**
  * The log, recovered and ready. A full or failing disk does not keep it from opening once its directory can be read:
@@ -45,11 +53,15 @@ export async function openLog(options: LogOptions): Promise<SegmentLog> {
   const recovered = await recover(directory, quarantine, disk)
   report(recovered, name, say)
   const identity = await Identity.load(writerDirectory, disk, recovered.writerId)
-  const ahead = Math.max(0, ...(await knownCursors(options)))
+  const ahead = Math.max(options.offsetMin ?? 0, ...(await knownCursors(options)))
   const isBehind = ahead > recovered.nextOffset
   if (isBehind) await startAnew(identity, recovered.nextOffset, ahead, say)
   const segments = await segmentSet(options, recovered, identity, Math.max(ahead, recovered.nextOffset))
-  const log = new SegmentLog(segments, identity, recovered.damage, isBehind ? 1 : 0, options)
+  const log = new SegmentLog(segments, identity, recovered.damage, isBehind ? 1 : 0, {
+    commitTimeoutMs: COMMIT_TIMEOUT_MS,
+    presence: ALWAYS_PRESENT,
+    ...options,
+  })
   await log.start()
   return log
 }
@@ -70,7 +82,7 @@ async function segmentSet(
   identity: Identity,
   nextOffset: number,
 ): Promise<SegmentSet> {
-  const { writerDirectory, name, disk, segmentBytes } = options
+  const { writerDirectory, name, disk, segmentBytes, presence = ALWAYS_PRESENT } = options
   const directory = join(writerDirectory, name)
   const { segments, end, epoch, writerId } = recovered
   const kept = segments.map((segment, index) => ({
@@ -80,16 +92,14 @@ async function segmentSet(
     bytes: segment.bytes,
   }))
   const retention = new Retention({ ...options, directory })
-  const used = kept.reduce((sum, segment) => sum + segment.bytes, 0)
-  const bytesMax =
-    options.bytesMax ?? Math.min(BYTES_MAX_DEFAULT, (used + (await disk.freeBytes(directory))) / 2)
   const set = new SegmentSet(
-    { directory, disk, identity, segmentBytes, bytesMax, retention },
+    { directory, disk, identity, segmentBytes, bytesMax: options.bytesMax, retention, presence },
     kept,
     epoch + 1,
     nextOffset,
     recovered.previousEnd,
   )
+  await set.learnLimit()
   const last = segments.at(-1)
   const sameWriter = writerId !== undefined && Buffer.from(writerId).equals(identity.writerId)
   if (last?.header !== undefined && end !== undefined && sameWriter && nextOffset === recovered.nextOffset) {
@@ -106,14 +116,14 @@ function createdMs(segments: Recovered['segments'], index: number): number {
 }
 
 /**
- * A cursor knows offsets that this log does not have: it was wiped or restored. What comes now must not be taken for
- * what consumers have had, so the writer takes a new id and offsets go on behind the cursor.
+ * A cursor, or this very process, knows offsets that this log does not have: it was wiped or restored. What comes now
+ * must not be taken for what consumers have had, so the writer takes a new id and offsets go on behind them.
  */
 async function startAnew(identity: Identity, nextOffset: number, ahead: number, say: Say): Promise<void> {
   await identity.renew()
   const message =
-    'a cursor is ahead of the log, which was wiped or restored: the log goes on at the cursor, with a new id'
-  say('warn', message, { log_end: nextOffset, cursor: ahead })
+    'the log was wiped or restored: offsets beyond its end are known, and it goes on behind them with a new id'
+  say('warn', message, { log_end: nextOffset, goes_on_at: ahead })
 }
 
 function report({ damage }: Recovered, name: string, say: Say): void {

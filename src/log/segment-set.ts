@@ -8,6 +8,7 @@ import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './format.js'
 import type { Identity } from './identity.js'
 import { isNoSpace } from './disk-errors.js'
 import { type KeptSegment, Retention } from './retention.js'
+import type { Confirmation } from './presence.js'
 import { createSpare, SegmentWriter, ZERO_STEP_BYTES } from './segment.js'
 import type { Disk } from './types.js'
 
@@ -17,13 +18,18 @@ export interface SegmentSetOptions {
   readonly identity: Identity
   /** A batch larger than this gets a segment of its own. */
   readonly segmentBytes: number
-  /** Most bytes on disk, what is preallocated included. */
-  readonly bytesMax: number
+  /** Most bytes on disk, what is preallocated included; undefined: LIMIT_BYTES_MAX, or half of what is free beside it. */
+  readonly bytesMax: number | undefined
   readonly retention: Retention
+  readonly presence: Confirmation
 }
+
+const LIMIT_BYTES_MAX = 16 * 2 ** 30
 
 export class SegmentSet {
   failovers = 0
+  /** Most bytes on disk. */
+  bytesMax = 0
   private current: SegmentWriter | undefined
   private spareBytes = 0
   /** What the current segment's header names as the end of the one before. */
@@ -44,6 +50,14 @@ export class SegmentSet {
     private previousEnd = 0,
   ) {
     this.stepBytes = Math.min(ZERO_STEP_BYTES, options.segmentBytes)
+  }
+
+  /** Looks how much the log may take; never less than before. */
+  async learnLimit(): Promise<void> {
+    const { bytesMax, directory, disk } = this.options
+    const half = async (): Promise<number> => (this.bytes + (await disk.freeBytes(directory))) / 2
+    const limit = bytesMax ?? Math.min(LIMIT_BYTES_MAX, await half())
+    this.bytesMax = Math.max(this.bytesMax, limit)
   }
 
   /** Goes on behind the last whole frame of the newest segment. */
@@ -67,9 +81,6 @@ export class SegmentSet {
   }
   get count(): number {
     return this.kept.length
-  }
-  get bytesMax(): number {
-    return this.options.bytesMax
   }
   get dropped(): number {
     return this.options.retention.dropped
@@ -97,6 +108,7 @@ export class SegmentSet {
   }
 
   private async prepare(nowMs: number): Promise<void> {
+    await this.options.presence.look()
     if (this.current?.broken === true) await this.giveUp(this.current)
     const current = this.current ?? (await this.startSegment(nowMs))
     if (this.needsZeroes(current)) {
@@ -120,6 +132,7 @@ export class SegmentSet {
   }
 
   async expire(nowMs: number): Promise<void> {
+    await this.options.presence.look()
     await this.options.retention.expire(this.kept, nowMs)
   }
 
@@ -128,12 +141,33 @@ export class SegmentSet {
     this.current = undefined
   }
 
+  /** Closes without touching anything: its files may be another's by now. */
+  async abandon(): Promise<void> {
+    await this.current?.abandon()
+    this.current = undefined
+  }
+
+  /** What is not in its place any more: the segment being written, or the directory while there is none. */
+  async missing(): Promise<string | undefined> {
+    const { current } = this
+    const { directory, disk } = this.options
+    const looking = current === undefined ? disk.stat(directory) : current.isIn(directory)
+    // What cannot be looked at counts as gone.
+    const found = await looking.catch(() => false)
+    // Meanwhile it may have been followed by another one, and removed.
+    if (found !== false || this.current !== current) return undefined
+    const what =
+      current === undefined ? directory : `${join(directory, current.name)}, which is being written,`
+    return `${what} was removed or replaced`
+  }
+
   private needsZeroes(current: SegmentWriter): boolean {
     const end = Math.min(this.options.segmentBytes, current.position + this.stepBytes)
     return current.zeroedEnd < end
   }
 
   private async roll(full: SegmentWriter, nowMs: number): Promise<SegmentWriter> {
+    await this.options.presence.look()
     const next = await this.startSegment(nowMs)
     await full.finish()
     return next
@@ -216,12 +250,15 @@ export class SegmentSet {
   }
 
   private async reserve(bytes: number): Promise<void> {
-    const { bytesMax, retention } = this.options
-    const missing = this.bytes + bytes - bytesMax
-    if (missing <= 0 || (await retention.makeRoom(this.kept, missing)) >= missing) return
+    const missing = (): number => this.bytes + bytes - this.bytesMax
+    if (missing() <= 0) return
+    await this.options.retention.makeRoom(this.kept, missing())
+    // A disk that was nearly full at the start may have space by now.
+    if (missing() > 0) await this.learnLimit()
+    if (missing() <= 0) return
     throw new SluicegateError(
       'log_full',
-      `the log has reached its limit of ${bytesMax} bytes and nothing may be removed`,
+      `the log has reached its limit of ${Math.floor(this.bytesMax)} bytes and nothing may be removed`,
     )
   }
 }

@@ -55,11 +55,17 @@ export class SegmentWriter {
     }
   }
 
-  /** Writes a frame behind the last one and syncs it. After an error the segment is broken. */
-  async append(frame: Uint8Array): Promise<void> {
+  /**
+   * Writes a frame behind the last one and syncs it. After an error the segment is broken.
+   *
+   * @param confirm asked when the frame is on stable storage; when it throws or rejects, the frame does not count
+   */
+  async append(frame: Uint8Array, confirm: () => Promise<void> | undefined): Promise<void> {
     try {
       await this.file.write(frame, this.position)
       await this.file.sync()
+      const confirming = confirm()
+      if (confirming !== undefined) await confirming
     } catch (error) {
       this.broken = true
       await this.giveBack(error)
@@ -89,6 +95,11 @@ export class SegmentWriter {
   /** What found no space took the rest of it: a cursor could not move any more, and nothing ever be removed. */
   private async giveBack(cause: unknown): Promise<void> {
     if (isNoSpace(cause)) await this.file.truncate(this.zeroedEnd).catch(() => {})
+  }
+
+  /** False when its file is gone from `directory`, or another one stands there under its name. */
+  isIn(directory: string): Promise<boolean> {
+    return this.file.isAt(join(directory, this.name))
   }
 
   /** Gives the unused rest back and closes; both may fail without harm. */

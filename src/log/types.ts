@@ -77,6 +77,8 @@ export interface LogStatus {
   readonly dropped: number
   /** Times the writer took a new id because a cursor was ahead of the log. */
   readonly newIds: number
+  /** Times the log was opened again because its files had been removed or replaced under the running server. */
+  readonly reopened: number
 }
 
 /** A record as a reader sees it; the views are valid until the next one is asked for. */
@@ -104,6 +106,14 @@ export interface Disk {
   syncDirectory(path: string): Promise<void>
   /** Bytes free for us on the file system that holds `path`. */
   freeBytes(path: string): Promise<number>
+  stat(path: string): Promise<PathStat>
+}
+
+export interface PathStat {
+  /** Tells the file system that holds it from others that are mounted. */
+  readonly device: string
+  readonly bytes: number
+  readonly modifiedMs: number
 }
 
 export interface DiskFile {
@@ -115,5 +125,7 @@ export interface DiskFile {
   sync(): Promise<void>
   truncate(length: number): Promise<void>
   size(): Promise<number>
+  /** Whether `path` names this very file; false when it is gone, or another one stands there. */
+  isAt(path: string): Promise<boolean>
   close(): Promise<void>
 }

@@ -60,6 +60,8 @@ export interface Status {
     readonly batches: number
     readonly failovers: number
     readonly dropped: number
+    readonly new_ids: number
+    readonly reopened: number
     readonly damage: {
       readonly torn_bytes: number
       readonly quarantined_batches: number

@@ -9,6 +9,7 @@ export function aroundCalls(disk: Disk, around: Around): Disk {
     read: (bytes, position) => around(() => file.read(bytes, position), false),
     truncate: (length) => around(() => file.truncate(length), false),
     size: () => around(() => file.size(), false),
+    isAt: (path) => around(() => file.isAt(path), false),
     close: () => around(() => file.close(), false),
     sync: () => around(() => file.sync(), true),
   })
@@ -19,6 +20,7 @@ export function aroundCalls(disk: Disk, around: Around): Disk {
     rename: (from, to) => around(() => disk.rename(from, to), false),
     unlink: (path) => around(() => disk.unlink(path), false),
     freeBytes: (path) => around(() => disk.freeBytes(path), false),
+    stat: (path) => around(() => disk.stat(path), false),
     syncDirectory: (path) => around(() => disk.syncDirectory(path), true),
   }
 }

@@ -73,7 +73,7 @@ interface Snapshot {
   readonly acknowledged: readonly number[]
 }
 
-const READS: ReadonlySet<string> = new Set(['read', 'readdir', 'size', 'freeBytes', 'close'])
+const READS: ReadonlySet<string> = new Set(['read', 'readdir', 'size', 'isAt', 'stat', 'freeBytes', 'close'])
 
 /**
  * Runs and keeps what a crash before each call would have left. `skip` says which sync does nothing; then only crashes

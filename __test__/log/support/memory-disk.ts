@@ -8,7 +8,7 @@
  * - `limitBytes` counts the lengths of files, removed but open ones included; directories are free.
  */
 import { posix } from 'node:path'
-import type { Disk, DiskFile } from '../../../src/log/types.js'
+import type { Disk, DiskFile, PathStat } from '../../../src/log/types.js'
 import { type Chance, DirectoryNode, FileNode, lose, type Node } from './memory-nodes.js'
 import { random } from './random.js'
 
@@ -20,6 +20,8 @@ export type DiskOperation =
   | 'unlink'
   | 'syncDirectory'
   | 'freeBytes'
+  | 'stat'
+  | 'isAt'
   | 'write'
   | 'read'
   | 'sync'
@@ -33,7 +35,7 @@ export interface DiskCall {
   readonly op: DiskOperation
   /** Absolute. Of a file it is the one that it was opened by. */
   readonly path: string
-  /** Rename: the new path. */
+  /** Rename: the new path. isAt: the path asked about. */
   readonly to?: string
   /** Write and read. */
   readonly position?: number
@@ -115,12 +117,8 @@ export class MemoryDisk implements Disk {
 
   /** What the file holds, unsynced bytes included; undefined when it is not there. Is not counted as a call. */
   peek(path: string): Uint8Array | undefined {
-    try {
-      const node = this.find(posix.resolve('/', path), 'open')
-      return node.kind === 'file' ? node.cache.bytes() : undefined
-    } catch {
-      return undefined
-    }
+    const node = this.nodeAt(path)
+    return node?.kind === 'file' ? node.cache.bytes() : undefined
   }
 
   /** All files by path, for comparing disks. */
@@ -215,6 +213,26 @@ export class MemoryDisk implements Disk {
         return () => (free === Infinity ? 2 ** 40 : free)
       },
     }))
+  }
+
+  stat(path: string): Promise<PathStat> {
+    return this.call('stat', path, {}, (at) => ({
+      start: () => {
+        const node = this.find(at, 'stat')
+        const stat = { device: 'memory', bytes: 0, modifiedMs: 0 }
+        return () =>
+          node.kind === 'file' ? { ...stat, bytes: node.cache.length, modifiedMs: node.changed } : stat
+      },
+    }))
+  }
+
+  /** Not a call. */
+  nodeAt(path: string): Node | undefined {
+    try {
+      return this.find(posix.resolve('/', path), 'stat')
+    } catch {
+      return undefined
+    }
   }
 
   /** Bytes that may still be written; of no account to callers of the `Disk`. */
@@ -329,6 +347,7 @@ class MemoryFile implements DiskFile {
     return this.disk.call('write', this.path, { position, length }, () => ({
       start: () => {
         this.mustBeOpen('write', true)
+        this.node.changed = this.disk.calls.length
         // Not `slice`: of a Buffer it would be a view.
         const copy = new Uint8Array(bytes)
         const added = Math.max(0, position + length - this.node.cache.length)
@@ -390,6 +409,16 @@ class MemoryFile implements DiskFile {
       start: () => {
         this.mustBeOpen('fstat')
         return () => this.node.cache.length
+      },
+    }))
+  }
+
+  isAt(path: string): Promise<boolean> {
+    return this.disk.call('isAt', this.path, { to: path }, () => ({
+      start: () => {
+        this.mustBeOpen('fstat')
+        const isThis = this.disk.nodeAt(path) === this.node
+        return () => isThis
       },
     }))
   }

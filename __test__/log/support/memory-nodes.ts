@@ -72,6 +72,8 @@ export class FileNode {
   /** Names and handles that hold it; its bytes count as used while there are any. */
   names = 0
   handles = 0
+  /** Of the disk's calls, the number of the last one that wrote to it: stands for the time. */
+  changed = 0
 
   constructor(content = new Extent()) {
     this.cache = content

@@ -47,6 +47,7 @@ export class BreakableDisk implements Disk {
   readonly unlink: Disk['unlink'] = (path) => nodeDisk.unlink(path)
   readonly syncDirectory: Disk['syncDirectory'] = (path) => nodeDisk.syncDirectory(path)
   readonly freeBytes: Disk['freeBytes'] = (path) => nodeDisk.freeBytes(path)
+  readonly stat: Disk['stat'] = (path) => nodeDisk.stat(path)
 
   async open(path: string, flags: 'r' | 'r+' | 'wx+'): Promise<DiskFile> {
     if (flags === 'wx+') this.check(path)
@@ -54,6 +55,7 @@ export class BreakableDisk implements Disk {
     return {
       read: (bytes, position) => file.read(bytes, position),
       size: () => file.size(),
+      isAt: (at) => file.isAt(at),
       close: () => file.close(),
       truncate: (length) => file.truncate(length),
       write: async (bytes, position) => {

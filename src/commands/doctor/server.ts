@@ -16,6 +16,7 @@ interface ServerStatus {
     readonly used: number
     readonly hours_left: number | null
     readonly failovers: number
+    readonly reopened: number
     readonly damage: { readonly quarantined_batches: number }
   }
   readonly rejects: { readonly kept: number; readonly dropped: number }
@@ -64,6 +65,15 @@ function faults({ decoder_panics: panics, log, rejects }: ServerStatus, found: F
   if (log.failovers > 0) {
     findings.push(
       found('fault', `${log.failovers} segments were given up after failed writes: check the disk`),
+    )
+  }
+  if (log.reopened > 0) {
+    const times = log.reopened === 1 ? '1 time' : `${log.reopened} times`
+    findings.push(
+      found(
+        'fault',
+        `the data directory was removed or replaced under the server ${times}: find out by whom`,
+      ),
     )
   }
   if (rejects.dropped > 0) {
