@@ -10,6 +10,7 @@ import { createLogger, type Logger } from '../logger.js'
 import { packageVersion } from '../version.js'
 import { addSettings, allSettings, command, configOf } from './command.js'
 import { writeReadyFile } from './ready-file.js'
+import { endNow, firstSignal } from './signals.js'
 
 const COMMANDS = ['serve', 'tail', 'cursors', 'rejects', 'explain', 'doctor']
 
@@ -37,19 +38,29 @@ async function serveAction(args: readonly string[], options: Record<string, unkn
 /** Serves until a signal arrives and everything in flight is answered and on disk. */
 async function runServer(config: Config, logger: Logger): Promise<void> {
   exitOnFatal(logger)
-  const stopping = firstSignal(logger)
-  const gate = await startGate(config, { logger })
+  let started: Gate | undefined
+  const stopping = firstSignal(logger, () => started)
+  const gate = (started = await startGate(config, { logger }))
   try {
     announce(config, gate)
   } catch (error) {
     // Whoever waits for the file would wait for ever, and the listeners alone would keep the process.
-    await gate.stop()
+    await stopGate(config, gate, logger)
     throw error
   }
   logger.info(`stopping on ${await stopping}`)
-  await gate.stop()
-  if (config.readyFile !== undefined) rmSync(config.readyFile, { force: true })
+  await stopGate(config, gate, logger)
   logger.info('stopped')
+}
+
+/** A disk that does not answer holds a thread, for which the process would wait. */
+async function stopGate({ readyFile }: Config, gate: Gate, logger: Logger): Promise<void> {
+  const failure = await gate.stop().catch((error: unknown) => error)
+  if (readyFile !== undefined) rmSync(readyFile, { force: true })
+  if (failure === undefined) return
+  if ((failure as { code?: string }).code !== 'disk_silent') throw failure
+  logger.error((failure as Error).message)
+  endNow()
 }
 
 /** One line on stdout, and the same as JSON in the ready file, put there in one piece. */
@@ -59,23 +70,6 @@ function announce(config: Config, gate: Gate): void {
   if (config.readyFile === undefined) return
   const ready = { ingest: ingestAddress, ops: opsAddress, pid: process.pid, version: packageVersion() }
   writeReadyFile(config.readyFile, `${JSON.stringify(ready)}\n`)
-}
-
-/** The first SIGTERM or SIGINT starts the stop; a second one ends the process at once. */
-function firstSignal(logger: Logger): Promise<NodeJS.Signals> {
-  return new Promise((resolve) => {
-    let seen = false
-    const onSignal = (signal: NodeJS.Signals, number: number): void => {
-      if (seen) {
-        logger.warn(`second ${signal}: leaving at once`)
-        process.exit(128 + number)
-      }
-      seen = true
-      resolve(signal)
-    }
-    process.on('SIGTERM', onSignal)
-    process.on('SIGINT', onSignal)
-  })
 }
 
 /** What nobody caught is a fault of ours: say it as a log line, then end; a supervisor starts anew. */

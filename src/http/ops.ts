@@ -42,7 +42,7 @@ export interface OpsParts {
 export interface Ops {
   /** Resolves with the address, e.g. `http://127.0.0.1:8081`. */
   listen(): Promise<string>
-  /** Answers what is under way and closes. */
+  /** Answers what is under way and closes; what takes longer than a moment is broken off. */
   close(): Promise<void>
 }
 
@@ -53,6 +53,8 @@ export const REPLAY_RECORDS_MAX = 1000
 /** A replayed body is held as bytes, as parsed text and as records. */
 const REPLAY_MEMORY_FACTOR = 3
 const REQUEST_TIMEOUT_MS = 60_000
+/** A body that is still coming when everything else has stopped is not waited for longer. */
+const OPS_CLOSE_MS_MAX = 1000
 
 export function createOps(parts: OpsParts): Ops {
   const app = fastify({
@@ -76,7 +78,16 @@ export function createOps(parts: OpsParts): Ops {
   const { opsHost, opsPort } = parts.config
   return {
     listen: () => app.listen({ host: opsHost, port: opsPort, listenTextResolver: () => '' }),
-    close: () => app.close(),
+    close: () => closeWithin(app, OPS_CLOSE_MS_MAX),
+  }
+}
+
+async function closeWithin(app: FastifyInstance, msMax: number): Promise<void> {
+  const giveUp = setTimeout(() => app.server.closeAllConnections(), msMax)
+  try {
+    await app.close()
+  } finally {
+    clearTimeout(giveUp)
   }
 }
 
