@@ -1,6 +1,7 @@
 /** P2 when there is no room: the answer says so, on every endpoint, and it comes back by itself. */
-import { rmSync, truncateSync, writeFileSync } from 'node:fs'
+import { rmSync, statSync, truncateSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { describe, expect, it } from 'vitest'
 import { exchange, type RawRequest, type Reply } from '../support/http.js'
 import { describeWith } from '../support/require.js'
@@ -9,7 +10,6 @@ import {
   cli,
   inTime,
   launch,
-  spawnServer,
   type ServerProcess,
   startServer,
   type Status,
@@ -199,15 +199,36 @@ describeWith('mounts', 'P2, P9: a full disk', () => {
     expect((await tail(dataDir, [], within)).length).toBeGreaterThanOrEqual(200)
   })
 
-  it('the very first start on a full disk leaves with 1 and one clear line; with space the next one serves', async () => {
-    const { within, dataDir: disk, seen } = await smallDisk(16)
+  it.each([
+    ['', BIG],
+    [', within limits that depend on the space that was free', ['--log-segment-bytes', '1MiB']],
+  ])('the very first start on a full disk serves 503, and events once there is space%s', async (_, args) => {
+    const { within, dataDir: disk, seen } = await smallDisk(32)
     const dataDir = join(disk, 'data')
     const taken = takeAllSpace(seen)
-    const { process } = spawnServer({ dataDir, within, args: BIG })
-    expect(await inTime('exit', process.exited)).toEqual({ code: 1, signal: null })
-    expect(process.stderr.trimEnd()).toMatch(/^.*ENOSPC: no space left on device.*$/)
+    const server = await startServer({ dataDir, within, args })
+    expect(server.process.stderr).toMatch(
+      /WARN +the data directory is full; requests are answered 503.*ENOSPC/,
+    )
+    await expectRefusedEverywhere(server.ingest)
+    expect(await server.readiness()).toMatchObject({ status: 200, ready: true, accepting: false })
+    expect((await server.status()).log).toMatchObject({ state: 'full', next_offset: 0, bytes: 0 })
+    expect((await server.readiness()).reason).toContain('ENOSPC: no space left on device')
+    // A little at first: it opens, and its limit must not stay that small.
+    truncateSync(taken, statSync(taken).size - 200_000)
+    await sleep(1500)
     rmSync(taken)
-    const server = await startServer({ dataDir, within, args: BIG })
-    expect((await exchange(server.ingest, filler())).status).toBe(200)
+    const { log } = await untilWritable(server)
+    expect(log).toMatchObject({ reopened: 0, new_ids: 0 })
+    for (let at = 0; at < 8; at++) expect((await exchange(server.ingest, filler())).status).toBe(200)
+    expect(await tail(dataDir, [], within)).toHaveLength(800)
+    expect(await server.stop()).toEqual({ code: 0, signal: null })
+  })
+
+  it('SIGTERM while it waits for space: ends with 0', async () => {
+    const { within, dataDir, seen } = await smallDisk(16)
+    takeAllSpace(seen)
+    const server = await startServer({ dataDir: join(dataDir, 'data'), within, args: BIG })
+    expect(await inTime('exit', server.stop())).toEqual({ code: 0, signal: null })
   })
 })
