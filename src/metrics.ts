@@ -136,6 +136,7 @@ export const DECLARATIONS: readonly Declaration[] = [
   counter('log_torn_bytes_total', 'Bytes of batches that the end of the last run cut off; never acknowledged.', ['log'], damage('tornBytes')),
   counter('log_quarantined_batches_total', 'Damaged batches set aside: somebody should look.', ['log'], damage('quarantinedBatches')),
   counter('log_quarantined_bytes_total', 'Damaged bytes set aside: somebody should look.', ['log'], damage('quarantinedBytes')),
+  counter('log_quarantine_dropped_total', 'Torn ends, set aside after crashes, that went to keep quarantine/ under --quarantine-bytes-max.', ['log'], ofLogs((log) => log.quarantineDropped)),
   counter('log_new_ids_total', 'Times that the writer took a new id because a cursor was ahead of the log.', ['log'], ofLogs((log) => log.newIds)),
   counter('log_reopened_total', 'Times that a log was opened again because its files had been removed or replaced under the running server.', ['log'], ofLogs((log) => log.reopened)),
 

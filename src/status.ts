@@ -77,6 +77,7 @@ function logOf({ log, growth }: StatusParts): Readonly<Record<string, unknown>> 
       quarantined_batches: status.damage.quarantinedBatches,
       quarantined_bytes: status.damage.quarantinedBytes,
     },
+    quarantine_dropped: status.quarantineDropped,
     writer_id: status.writerId,
     epoch: status.epoch,
     new_ids: status.newIds,

@@ -24,6 +24,7 @@ export function logStatus(changes: Partial<LogStatus> = {}): LogStatus {
     dropped: 16,
     newIds: 17,
     reopened: 18,
+    quarantineDropped: 19,
     ...changes,
   }
 }

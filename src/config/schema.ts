@@ -150,6 +150,11 @@ export const SETTINGS = {
     group: 'Storage', kind: bytes(MiB, 2 ** 40), shownDefault: '10 % of the log',
     about: 'most that rejected records may take; oldest go',
   }),
+  quarantineBytesMax: setting({
+    group: 'Storage', kind: bytes(0, 2 ** 40), default: 64 * MiB,
+    about: 'most that torn ends set aside may take; oldest go',
+    more: 'After a crash the unfinished end of a log, never acknowledged, is cut off and kept in `quarantine/`.',
+  }),
 
   bodyLimitBytes: setting({
     group: 'Limits', kind: bytes(1024, 256 * MiB), default: 10 * MiB, common: true,

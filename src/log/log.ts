@@ -26,6 +26,13 @@ export interface WriterOptions {
   readonly presence: Confirmation
 }
 
+/** What its opening came upon. */
+interface Found {
+  readonly damage: Damage
+  readonly quarantineDropped: number
+  readonly newIds: number
+}
+
 /** How often segments are looked through for what is too old. */
 const EXPIRE_EVERY_MS = 60_000
 /** A disk that answers at all does so sooner. */
@@ -59,8 +66,7 @@ export class SegmentLog implements Log {
   constructor(
     private readonly segments: SegmentSet,
     private readonly identity: Identity,
-    private readonly damage: Damage,
-    private readonly newIds: number,
+    private readonly found: Found,
     private readonly options: WriterOptions,
   ) {
     this.filling = new Batch(options.batchBytesMax)
@@ -108,7 +114,7 @@ export class SegmentLog implements Log {
   }
 
   status(): LogStatus {
-    const { segments, damage } = this
+    const { segments, found } = this
     const { state, reason } = this.availability
     return {
       state,
@@ -122,12 +128,13 @@ export class SegmentLog implements Log {
       bytesMax: segments.bytesMax,
       bytesWritten: this.bytesWritten,
       segments: segments.count,
-      damage,
+      damage: found.damage,
+      quarantineDropped: found.quarantineDropped,
       batches: this.batches,
       records: this.recordsWritten,
       failovers: segments.failovers,
       dropped: segments.dropped,
-      newIds: this.newIds,
+      newIds: found.newIds,
       reopened: 0,
     }
   }

@@ -7,6 +7,7 @@ import { SEGMENT_HEADER_BYTES } from './format.js'
 import { Identity } from './identity.js'
 import { SegmentLog } from './log.js'
 import { ALWAYS_PRESENT, type Confirmation } from './presence.js'
+import { Quarantine } from './quarantine.js'
 import { recover, type Recovered } from './recovery.js'
 import { Retention } from './retention.js'
 import { SegmentSet } from './segment-set.js'
@@ -28,6 +29,8 @@ export interface LogOptions {
   readonly retentionMs: number
   /** 0: every batch is synced as soon as may be; else at most once in this time. */
   readonly syncIntervalMs: number
+  /** Most bytes that the torn ends of both logs may take; 64 MiB unless given. */
+  readonly quarantineBytesMax?: number
   /** The longest that a request waits for a disk that does not answer; 30 s unless given. */
   readonly commitTimeoutMs?: number
   readonly cursors: () => Promise<readonly number[]>
@@ -38,6 +41,7 @@ export interface LogOptions {
 }
 
 const COMMIT_TIMEOUT_MS = 30_000
+const QUARANTINE_BYTES_MAX = 64 * 2 ** 20
 
 /**
  * The log, recovered and ready. A full or failing disk does not keep it from opening once its directory can be read:
@@ -46,9 +50,11 @@ const COMMIT_TIMEOUT_MS = 30_000
 export async function openLog(options: LogOptions): Promise<SegmentLog> {
   const { writerDirectory, name, disk, say } = options
   const directory = join(writerDirectory, name)
-  const quarantine = join(writerDirectory, 'quarantine')
+  const quarantineBytesMax = options.quarantineBytesMax ?? QUARANTINE_BYTES_MAX
+  const quarantine = new Quarantine(join(writerDirectory, 'quarantine'), disk, quarantineBytesMax)
   await prepareDirectory(writerDirectory, disk)
-  for (const path of [directory, quarantine]) await disk.mkdir(path)
+  await disk.mkdir(directory)
+  await quarantine.prepare()
   await disk.syncDirectory(writerDirectory)
   const recovered = await recover(directory, quarantine, disk)
   report(recovered, name, say)
@@ -57,7 +63,12 @@ export async function openLog(options: LogOptions): Promise<SegmentLog> {
   const isBehind = ahead > recovered.nextOffset
   if (isBehind) await startAnew(identity, recovered.nextOffset, ahead, say)
   const segments = await segmentSet(options, recovered, identity, Math.max(ahead, recovered.nextOffset))
-  const log = new SegmentLog(segments, identity, recovered.damage, isBehind ? 1 : 0, {
+  const found = {
+    damage: recovered.damage,
+    quarantineDropped: quarantine.dropped,
+    newIds: isBehind ? 1 : 0,
+  }
+  const log = new SegmentLog(segments, identity, found, {
     commitTimeoutMs: COMMIT_TIMEOUT_MS,
     presence: ALWAYS_PRESENT,
     ...options,

@@ -2,16 +2,16 @@
  * What a start finds after a crash (promise P9). Only the last segment can have been written to; it is read whole, what
  * a crash tore off its end is cut and kept aside, damage in its middle is skipped by readers and counted here.
  */
-import { basename, dirname, join } from 'node:path'
+import { basename, join } from 'node:path'
 import { SEGMENT_HEADER_BYTES } from './format.js'
 import { FrameReader } from './frames.js'
 import { isNoSpace } from './disk-errors.js'
+import type { Quarantine } from './quarantine.js'
 import { listSegments, type SegmentFile } from './segments.js'
 import type { Damage, Disk, DiskFile } from './types.js'
 
 /** The next segment, being made ready: it never holds records, and what a last run left of it goes. */
 export const SPARE = 'spare'
-const COPY_BYTES = 1024 * 1024
 
 export interface Recovered {
   readonly segments: readonly SegmentFile[]
@@ -35,7 +35,7 @@ type RecoveredLast = Omit<Recovered, 'segments' | 'writerId'>
  *
  * @throws SluicegateError `log_format_newer`, before anything is touched
  */
-export async function recover(directory: string, quarantine: string, disk: Disk): Promise<Recovered> {
+export async function recover(directory: string, quarantine: Quarantine, disk: Disk): Promise<Recovered> {
   const segments = await listSegments(directory, disk)
   const last = segments.at(-1)
   const epoch = Math.max(0, ...segments.map((segment) => segment.header?.epoch ?? segment.epoch))
@@ -57,7 +57,7 @@ async function removeSpare(directory: string, disk: Disk): Promise<void> {
 async function recoverLast(
   last: SegmentFile,
   directory: string,
-  quarantine: string,
+  quarantine: Quarantine,
   disk: Disk,
 ): Promise<RecoveredLast> {
   const file = await disk.open(last.path, 'r+')
@@ -66,8 +66,9 @@ async function recoverLast(
     const { nextOffset, epoch, end, endOfData, tornBytes } = walk
     const damage = { tornBytes, quarantinedBatches: walk.gaps, quarantinedBytes: walk.gapBytes }
     await removeSpare(directory, disk)
-    const copy = join(quarantine, `${basename(last.path)}.${end}.torn`)
-    const isCut = endOfData === end || (await cut(file, end, endOfData, copy, disk))
+    const name = `${basename(last.path)}.${end}`
+    const isCut =
+      endOfData === end || (await cut(file, end, () => quarantine.keep(file, end, endOfData, name)))
     await writeAgain(file, walk)
     // What was read may have been in memory alone: from here on it counts as durable.
     await file.sync()
@@ -138,9 +139,9 @@ async function damageOfTail(frames: FrameReader, to: number): Promise<{ gaps: nu
  * Cuts off what lies behind the last whole frame, and keeps a copy. False when there is no space for one: then the
  * bytes stay where they are and a new segment takes over.
  */
-async function cut(file: DiskFile, from: number, to: number, copy: string, disk: Disk): Promise<boolean> {
+async function cut(file: DiskFile, from: number, keep: () => Promise<void>): Promise<boolean> {
   try {
-    await setAside(file, from, to, copy, disk)
+    await keep()
   } catch (error) {
     if (isNoSpace(error)) return false
     throw error
@@ -158,41 +159,4 @@ async function writeAgain(file: DiskFile, { lastFrame, end }: Walk): Promise<voi
   const bytes = Buffer.allocUnsafeSlow(end - lastFrame)
   if ((await file.read(bytes, lastFrame)) < bytes.length) throw new Error('a frame became shorter')
   await file.write(bytes, lastFrame)
-}
-
-/** Copies bytes that are about to be cut: somebody may want to look at them. Half a copy goes again. */
-async function setAside(file: DiskFile, from: number, to: number, path: string, disk: Disk): Promise<void> {
-  const [copy, name] = await openNew(path, disk)
-  try {
-    await copyBytes(file, from, to, copy)
-    await copy.sync()
-  } catch (error) {
-    await disk.unlink(name).catch(() => {})
-    throw error
-  } finally {
-    await copy.close()
-  }
-  await disk.syncDirectory(dirname(path))
-}
-
-async function copyBytes(file: DiskFile, from: number, to: number, copy: DiskFile): Promise<void> {
-  const bytes = Buffer.allocUnsafeSlow(Math.min(COPY_BYTES, to - from))
-  for (let at = from; at < to;) {
-    const read = await file.read(bytes.subarray(0, Math.min(bytes.length, to - at)), at)
-    if (read === 0) break
-    await copy.write(bytes.subarray(0, read), at - from)
-    at += read
-  }
-}
-
-/** The same place may have been torn before: the newest copy stays under a name of its own. */
-async function openNew(path: string, disk: Disk): Promise<[file: DiskFile, name: string]> {
-  for (let number = 0; ; number++) {
-    const name = number === 0 ? path : `${path}.${number}`
-    try {
-      return [await disk.open(name, 'wx+'), name]
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error
-    }
-  }
 }

@@ -68,6 +68,8 @@ export interface LogStatus {
   readonly bytesWritten: number
   readonly segments: number
   readonly damage: Damage
+  /** Torn ends, set aside after crashes, that went to keep quarantine/ under its limit. */
+  readonly quarantineDropped: number
   /** Batches written and synced since the start, and records in them. */
   readonly batches: number
   readonly records: number

@@ -119,6 +119,6 @@ function openRejectsLog(parts: OpenParts, presence: Presence, logBytesMax: numbe
 }
 
 function common({ config, clock, disk, say, directory }: OpenParts, presence: Presence) {
-  const { commitTimeoutMs } = config
-  return { writerDirectory: directory, clock, disk, say, commitTimeoutMs, presence }
+  const { commitTimeoutMs, quarantineBytesMax } = config
+  return { writerDirectory: directory, clock, disk, say, commitTimeoutMs, quarantineBytesMax, presence }
 }
