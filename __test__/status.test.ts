@@ -30,6 +30,7 @@ describe('GET /status', () => {
       memory: { used_bytes: 1024, bytes_max: 4096, refusals: 34 },
       connections: { open: 42, max: 77, refused: 43 },
       waiting_requests: 33,
+      other_writers: [{ writer: 'one', pid: null, first_offset: 3, end_offset: 8, unread: 5 }],
       ledger_by_kind: { track: { received: 7, accepted: 5, rejected: 2, ignored: 0 } },
     })
     const log = status['log'] as Record<string, unknown>

@@ -3,6 +3,7 @@
  * before anything is read, the log before anyone is let in, the public listener last.
  */
 import { randomBytes } from 'node:crypto'
+import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Budget } from './budget.js'
 import { type Clock, systemClock } from './clock.js'
@@ -24,6 +25,7 @@ import { Replayer, type ReplayRequest, type ReplayResult } from './replay.js'
 import { RequestIds } from './request-id.js'
 import { fullnessWarning, Growth, type Phase, readiness, type StatusParts, statusOf } from './status.js'
 import { Storage } from './storage.js'
+import { OtherWriters } from './storage/other-writers.js'
 import { trialNotice } from './platform.js'
 import { packageVersion } from './version.js'
 
@@ -79,11 +81,14 @@ async function start(
   sayIfForTrials(logger)
   const storage = new Storage(config, { logger, clock, disk })
   const parts = build(config, storage, { logger, clock, entrance })
-  const { status, ingest } = parts
+  const { ingest } = parts
   const replays = new Replays(config, storage, parts, disk)
   storage.onOpened = () => replays.open()
   started.push(() => storage.close())
   await storage.start()
+  const others = new OtherWriters(resolve(config.dataDir), config.writer)
+  started.push(() => Promise.resolve(others.stop()))
+  const status: StatusParts = { ...parts.status, others }
   let phase: Phase = 'starting'
   const ops = createOps({
     config,
@@ -121,7 +126,7 @@ interface Parts {
   readonly budget: Budget
   readonly intake: Intake
   readonly ingest: IngestListener
-  readonly status: StatusParts
+  readonly status: Omit<StatusParts, 'others'>
 }
 
 interface Outer {
@@ -143,7 +148,7 @@ function build(config: Config, { log, rejectsLog }: Storage, { logger, clock, en
   const requestIds = new RequestIds(randomBytes(8))
   const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
   const ingest = entrance({ config, intake, budget, logger, clock })
-  const status: StatusParts = {
+  const status = {
     version: packageVersion(),
     config,
     clock,

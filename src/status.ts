@@ -10,6 +10,7 @@ import type { Ledger } from './ledger.js'
 import type { Log, LogStatus } from './log/types.js'
 import { KINDS } from './record.js'
 import type { Rejects } from './rejects.js'
+import type { OtherWriters } from './storage/other-writers.js'
 
 /** The parts of a running server that are looked at; nothing here changes them. */
 export interface StatusParts {
@@ -30,6 +31,7 @@ export interface StatusParts {
     'requests' | 'durations' | 'connections' | 'refusedConnections' | 'droppedConnections'
   >
   readonly growth: Growth
+  readonly others: Pick<OtherWriters, 'found'>
 }
 
 /** The object of `GET /status`; its first members are fixed, further ones may be added. */
@@ -53,6 +55,7 @@ export function statusOf(parts: StatusParts): Readonly<Record<string, unknown>> 
       refused: counts.refusedConnections,
     },
     waiting_requests: intake.waiting,
+    other_writers: parts.others.found,
     ship: null,
   }
 }

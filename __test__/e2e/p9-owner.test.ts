@@ -6,7 +6,15 @@ import { exchange } from '../support/http.js'
 import { describeWith } from '../support/require.js'
 import { event, postJson } from './support/events.js'
 import { type Installed, install } from './support/installed.js'
-import { inTime, type Process, spawnServer, startQuick, startServer, workspace } from './support/server.js'
+import {
+  inTime,
+  type Process,
+  spawnServer,
+  startQuick,
+  startServer,
+  waitFor,
+  workspace,
+} from './support/server.js'
 import { tail } from './support/tail.js'
 
 const send = async (ingest: string, name: string): Promise<number> =>
@@ -55,6 +63,17 @@ describe('P9: two servers on one data directory', () => {
     expect(await send(one!.ingest, 'a')).toBe(200)
     expect(await send(two!.ingest, 'b')).toBe(200)
     expect((await tail(dataDir, ['--writer', 'two'])).map(({ record }) => record.event)).toEqual(['b'])
+    // Renamed, or scaled away: what the old one left is not forgotten.
+    await one!.stop()
+    const three = await startServer({ dataDir, args: ['--writer', 'three'] })
+    const left = await waitFor(async () => {
+      const { other_writers: found } = await three.status()
+      return found.length > 0 ? found : undefined
+    })
+    expect(left).toEqual([
+      { writer: 'one', pid: null, first_offset: 0, end_offset: 1, unread: 1 },
+      { writer: 'two', pid: two!.pid, first_offset: 0, end_offset: 1, unread: 1 },
+    ])
   })
 })
 

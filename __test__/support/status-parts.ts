@@ -62,6 +62,7 @@ export function statusParts(changes: Partial<StatusParts> = {}): StatusParts {
       droppedConnections: 44,
     },
     growth: new Growth(clock),
+    others: { found: [{ writer: 'one', pid: null, first_offset: 3, end_offset: 8, unread: 5 }] },
     ...changes,
   }
 }

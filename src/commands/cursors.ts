@@ -3,8 +3,9 @@ import type { Command } from 'commander'
 import { systemClock } from '../clock.js'
 import { UsageError } from '../errors.js'
 import { Cursors } from '../log/cursor.js'
+import type { Extent } from '../log/extent.js'
 import { addSettings, command, configOf, count, DATA_KEYS } from './command.js'
-import { extentOf, ownerOf, requireLog, type Extent, type WriterDirectory } from './directory.js'
+import { extentOf, ownerOf, requireLog, type WriterDirectory } from './directory.js'
 import { shownAge, table } from './output.js'
 
 const NOTES = `"sluicegate tail --cursor NAME" makes a cursor; it holds the offset that comes next for it. Segments

@@ -4,8 +4,7 @@ import { join } from 'node:path'
 import type { Config } from '../config.js'
 import { UsageError } from '../errors.js'
 import { askForOffsets } from '../log/durable.js'
-import { inspectLog } from '../log/inspect.js'
-import { readLog } from '../log/reader.js'
+import { type Extent, extentOfLog } from '../log/extent.js'
 
 export interface WriterDirectory {
   readonly name: string
@@ -67,22 +66,11 @@ export async function ownerOf({ path }: WriterDirectory): Promise<Owner | undefi
   return (await askForOffsets(path, ['log', 'rejects'])) as Owner | undefined
 }
 
-export interface Extent {
-  readonly firstOffset: number
-  /** Offset behind the last durable record. */
-  readonly endOffset: number
-}
-
 /** Which offsets a log holds; without an owner the last segment is read for it. */
-export async function extentOf(
+export function extentOf(
   directory: WriterDirectory,
   which: 'log' | 'rejects',
   owner?: Owner,
 ): Promise<Extent> {
-  const path = directory[which]
-  const { segments, firstOffset } = await inspectLog(path)
-  if (owner !== undefined) return { firstOffset, endOffset: owner[which] }
-  let endOffset = segments.at(-1)?.firstOffset ?? 0
-  for await (const { offset } of readLog({ directory: path, from: endOffset })) endOffset = offset + 1
-  return { firstOffset, endOffset }
+  return extentOfLog(directory[which], owner?.[which])
 }

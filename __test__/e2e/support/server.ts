@@ -68,6 +68,7 @@ export interface Status {
       readonly quarantined_bytes: number
     }
   }
+  readonly other_writers: readonly unknown[]
   readonly rejects: LogExtent & { readonly kept: number; readonly dropped: number }
 }
 
