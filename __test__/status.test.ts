@@ -42,6 +42,12 @@ describe('GET /status', () => {
     })
   })
 
+  it('of a log that could not be opened yet, nothing is taken', () => {
+    const parts = statusParts({ log: { status: () => logStatus({ state: 'full', bytes: 0, bytesMax: 0 }) } })
+    expect(statusOf(parts)['log']).toMatchObject({ state: 'full', used: 0, hours_left: null })
+    expect(readiness(parts, 'serving')).toMatchObject({ ready: true, accepting: false })
+  })
+
   it('received = accepted + rejected + ignored (promise P4)', () => {
     const ledger = statusOf(statusParts())['ledger'] as Record<string, number>
     expect(ledger['received']).toBe(ledger['accepted']! + ledger['rejected']! + ledger['ignored']!)
@@ -97,6 +103,9 @@ describe('readiness', () => {
   it('a server that starts or drains wants no requests', () => {
     expect(readiness(parts({}), 'starting')).toEqual({ ready: false, accepting: false, reason: 'starting' })
     expect(readiness(parts({}), 'draining')).toEqual({ ready: false, accepting: true, reason: 'draining' })
+    const failing = readiness(parts({ state: 'failed' }), 'draining')
+    expect(failing).toEqual({ ready: false, accepting: false, reason: 'draining' })
+    expect(readiness(parts({}), 'stopping')).toEqual({ ready: false, accepting: false, reason: 'stopping' })
   })
 
   it('a full log stays ready, because a balancer’s own 503 lacks CORS (rule R1)', () => {

@@ -72,7 +72,7 @@ function logOf({ log, growth }: StatusParts): Readonly<Record<string, unknown>> 
     ...extentOf(status),
     reason: status.reason,
     durable_offset: status.durableOffset,
-    used: round(status.bytes / status.bytesMax),
+    used: status.bytesMax === 0 ? 0 : round(status.bytes / status.bytesMax),
     hours_left: growth.hoursLeft(status),
     segments: status.segments,
     damage: {

@@ -1,5 +1,5 @@
 /** P1, P2: the directory of a live server is removed, moved or replaced. It is noticed within a second, and never written to by two. */
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, statSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
@@ -148,7 +148,6 @@ it('P2: requests that wait for room when it is noticed are refused, and new ones
   const storage = await open({ clock: new ManualClock(1_795_500_000_000) })
   const told: unknown[] = []
   storage.log.onRoom = () => told.push(storage.log.state)
-  mkdirSync(join(root, 'file'))
   rmSync(dataDir, { recursive: true })
   await vi.waitFor(() => expect(told[0]).toBe('failed'), { interval: 1, timeout: 3000 })
   await writable(storage)

@@ -1,4 +1,5 @@
 /** One batch of records on its way to the disk: the memory they are written into, and what its requests wait for. */
+import type { Clock } from '../clock.js'
 import { FRAME_HEADER_BYTES } from './format.js'
 import type { CommittedBatch, OpenBatch } from './types.js'
 
@@ -30,11 +31,11 @@ export class Batch implements OpenBatch {
   }
 
   /** Takes over records written up to `end`; one promise serves all requests of the batch. */
-  add(end: number, records: number, nowMs: number): Promise<CommittedBatch> {
+  add(end: number, records: number, clock: Clock): Promise<CommittedBatch> {
     this.position = end
     this.records += records
     if (this.promise !== undefined) return this.promise
-    this.sinceMs = nowMs
+    this.sinceMs = clock.monoMs()
     this.promise = new Promise((resolve, reject) => {
       this.resolve = resolve
       this.reject = reject

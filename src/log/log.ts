@@ -108,7 +108,7 @@ export class SegmentLog implements Log {
   }
 
   commit(end: number, records: number): Promise<CommittedBatch> {
-    const committed = this.filling.add(end, records, this.options.clock.monoMs())
+    const committed = this.filling.add(end, records, this.options.clock)
     if (!this.busy) this.closeSoon()
     return committed
   }
