@@ -268,6 +268,24 @@ describeWith('chromium', 'mixpanel-browser in Chromium', () => {
     expect((await visit.errors()).filter((error) => !isRefusal(error))).toEqual([])
   })
 
+  it('P2: a batch whose records do not fit one piece of the log is halved by the client until all of it is in', async () => {
+    await server.stop()
+    await server.start({ bodyLimitBytes: 2 ** 20, batchBytesMax: 2 ** 20 })
+    const token = 't'.repeat(255)
+    await visit.init(token, { api_host: server.url, api_payload_format: 'json' })
+    // Fifty of 20 kB are just below 1 MiB, and above it once each envelope has repeated whose they are and who sent them.
+    await visit.run(`
+      mixpanel.identify('u'.repeat(255))
+      const pad = Array.from({ length: 73 }, () => 'x'.repeat(250))
+      for (let n = 0; n < 110; n++) mixpanel.track('Large', { n, pad })`)
+    await until('an empty queue', async () => (await visit.waiting(token)) === 0, 40_000)
+    expect(statuses()).toContain(413)
+    expect(numbers(await server.queue())).toEqual(upTo(110))
+    await server.stop()
+    const codes = (await server.rejects()).map((one) => (one as { problem: { code: string } }).problem.code)
+    expect(new Set(codes)).toEqual(new Set(['output_too_large']))
+  })
+
   it('136: a restart behind a proxy that answers 503 with CORS meanwhile loses nothing', async () => {
     const front = await Front.start(server)
     try {
