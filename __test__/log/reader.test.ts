@@ -1,5 +1,6 @@
 /** P1, P9: readers show what is durable, all of it and once, whatever happens to the log meanwhile. */
 import { describe, expect, it, vi } from 'vitest'
+import { SluicegateError } from '../../src/errors.js'
 import type { DurableSource } from '../../src/log/durable.js'
 import type { Log } from '../../src/log/types.js'
 import { type DamagedPlace, type Gap, readLog, type ReadOptions } from '../../src/log/reader.js'
@@ -215,6 +216,28 @@ describe('reader: how far it goes', () => {
 })
 
 describe('reader: while the log goes on', () => {
+  it.each(['owner_silent', 'owner_recovering'])('waits while its owner cannot answer: %s', async (code) => {
+    const disk = new MemoryDisk()
+    const log = await open(disk)
+    await putEach(log, 0, 3)
+    // Nobody owned it at first, when everything that is whole counts; whose it is now may still refuse the last batch.
+    let answer: () => number | undefined = () => undefined
+    const reader = follow(disk, { offset: async () => answer() })
+    await reader.gets([0, 1, 2])
+    const unanswered = vi.fn<() => number>(() => {
+      throw new SluicegateError(code, 'it does not answer')
+    })
+    answer = unanswered
+    await vi.waitFor(() => expect(unanswered).toHaveBeenCalled())
+    await putEach(log, 3, 5)
+    await vi.waitFor(() => expect(unanswered.mock.calls.length).toBeGreaterThan(3), { timeout: 5000 })
+    expect(reader.told.ids).toEqual([0, 1, 2])
+    answer = () => log.durableOffset
+    await reader.gets([0, 1, 2, 3, 4])
+    await reader.stop()
+    await log.close()
+  })
+
   it('follows over rolls, fail-overs and new starts: everything, once, in order (P6)', async () => {
     const disk = new MemoryDisk({ completion: 'macrotask' })
     let log = await open(disk)

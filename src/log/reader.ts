@@ -40,6 +40,8 @@ export interface ReadOptions {
 /** How long a follower waits for more: short after a record has come, longer the longer none does. */
 const POLL_MS_MIN = 10
 const POLL_MS_MAX = 160
+/** An owner lives, but cannot say anything now (src/log/lock.ts): a follower asks again. */
+const UNANSWERED: ReadonlySet<string | undefined> = new Set(['owner_silent', 'owner_recovering'])
 
 /** Records from an offset on, oldest first. Views are valid until the next record is asked for. */
 export async function* readLog(options: ReadOptions): AsyncGenerator<LogRecord> {
@@ -234,7 +236,13 @@ class LogReader {
     this.pollMs = Math.min(POLL_MS_MAX, this.pollMs * 2)
     await sleep(this.pollMs, undefined, options).catch(() => {})
     if (this.aborted) return false
-    await this.learnLimit()
+    try {
+      await this.learnLimit()
+    } catch (error) {
+      if (!UNANSWERED.has((error as { code?: string }).code)) throw error
+      // Stopped for a while, or recovering: what it had made durable is out already.
+      this.limit = this.offset
+    }
     return true
   }
 
