@@ -114,6 +114,11 @@ describe.each(decoders)('%s', (name, create) => {
       [{ body, contentType: 'multipart/form-data' }, /multipart/],
       [{ body: Buffer.alloc(10 * 2 ** 20 + 1) }, /payloadBytesMax/],
       [{ body, requestId: '"' }, /letters and digits/],
+      [{ body, endpoint: 'rejected' as 'track' }, /endpoint must be one of track, /],
+      ...[NaN, Infinity, -1, 1.5, 2 ** 53].map((receivedMs): [Partial<EncodedRequest>, RegExp] => [
+        { body, receivedMs },
+        /receivedMs must be a whole/,
+      ]),
     ]
     for (const [part, message] of refused) {
       expect(() => decoder.decode({ ...REQUEST, ...part })).toThrow(UsageError)
@@ -128,5 +133,12 @@ describeWith('native', 'both decoders as libraries', () => {
     const [first, second] = decoders.map(([, create]) => create().decode({ ...REQUEST, body }))
     expect(first).toEqual(second)
     expect(first!.received).toBe(4)
+  })
+
+  it('P8: also of a credential that is no text', () => {
+    const request = { ...REQUEST, endpoint: 'import', authToken: 'a\ud800', body: event({}) } as const
+    const [first, second] = decoders.map(([, create]) => create().decode(request))
+    expect(first!.events[0]!.json).toContain('"token":"a\ufffd"')
+    expect(first).toEqual(second)
   })
 })

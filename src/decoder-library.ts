@@ -30,7 +30,7 @@ import { RECORD_BYTES_MAX, RECORDS_MAX } from './decoder-options.js'
 import { UsageError } from './errors.js'
 import { contentClassOf } from './http/content.js'
 import { userAgentJson } from './http/peer.js'
-import { type Endpoint, type Flag, FLAGS } from './record.js'
+import { type Endpoint, type Flag, FLAGS, KINDS } from './record.js'
 import { RequestIds } from './request-id.js'
 
 export {
@@ -124,7 +124,10 @@ export interface EventDecoder {
   readonly name: 'native' | 'reference'
   /** Why it is this one, in a sentence. */
   readonly reason: string
-  /** Plain objects. @throws UsageError for a body that no decoder can take: multipart, or over payloadBytesMax. */
+  /**
+   * Plain objects. @throws UsageError for a body that no decoder can take (multipart, or over payloadBytesMax), and for an
+   * endpoint, a time or a request id that is none.
+   */
   decode(request: EncodedRequest): Decoded
   /** Typed views, valid until the next call. @throws UsageError as `decode` */
   view(request: EncodedRequest): DecodedBatch
@@ -144,6 +147,7 @@ const DEFAULTS: DecoderOptions = {
 /** It is copied into JSON as it is. */
 const REQUEST_ID = /^[0-9A-Za-z]{1,64}$/
 const ROOM_BYTES_MIN = 64 * 1024
+const ENDPOINTS: ReadonlySet<string> = new Set(KINDS.filter((kind) => kind !== 'rejected'))
 
 /** @throws Error in mode `native` when there is none that loads */
 export function createEventDecoder({ mode = 'auto', ...given }: EventDecoderOptions = {}): EventDecoder {
@@ -182,6 +186,7 @@ class RoomyDecoder implements EventDecoder {
 
   view(request: EncodedRequest): DecodedBatch {
     const { endpoint, query = '' } = request
+    if (!ENDPOINTS.has(endpoint)) throw new UsageError(`endpoint must be one of ${[...ENDPOINTS].join(', ')}`)
     const body = bodyOf(request)
     this.refuseTooLarge(body.length, query.length)
     const input = { endpoint, content: contentOf(request), body, query }
@@ -196,10 +201,13 @@ class RoomyDecoder implements EventDecoder {
 
   private contextOf(request: EncodedRequest): RequestContext {
     const { receivedMs = systemClock.nowMs(), ip, userAgent, authToken = '', projectId = null } = request
+    if (!Number.isSafeInteger(receivedMs) || receivedMs < 0) {
+      throw new UsageError('receivedMs must be a whole number of milliseconds from 0 on')
+    }
     const requestId = request.requestId ?? this.requestIds.next(receivedMs)
     if (!REQUEST_ID.test(requestId)) throw new UsageError('requestId must be ASCII letters and digits')
     const peer = { ipJson: JSON.stringify(ip ?? null), uaJson: userAgentJson(userAgent) }
-    return { receivedMs, requestId, peer, authToken, projectId, replayed: false }
+    return { receivedMs, requestId, peer, authToken: wellFormed(authToken), projectId, replayed: false }
   }
 
   private refuseTooLarge(...lengths: readonly number[]): void {
@@ -212,6 +220,11 @@ function eventOf(batch: DecodedBatch, index: number): DecodedEvent {
   const { kind, flags, key, keyHash, envelope: json } = batch.event(index)
   const names = FLAGS.filter((_, bit) => (flags & (1 << bit)) !== 0)
   return { kind, flags: names, key, keyHash, envelope: JSON.parse(json) as Envelope, json }
+}
+
+/** Half of a surrogate pair is no text: it becomes U+FFFD, as in UTF-8. */
+function wellFormed(text: string): string {
+  return Buffer.from(text).toString()
 }
 
 function bodyOf({ body = '' }: EncodedRequest): Uint8Array {
