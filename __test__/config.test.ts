@@ -81,6 +81,34 @@ describe('precedence: flags > environment > file > default', () => {
   })
 })
 
+describe('configWith, for embedding', () => {
+  it('takes what the file takes, and what it has given', () => {
+    const config = configWith({ bodyLimitBytes: '1MiB' as unknown as number, trustedProxies: ['loopback'] })
+    expect(config).toMatchObject({ bodyLimitBytes: 2 ** 20, trustedProxies: ['127.0.0.0/8', '::1/128'] })
+    expect(configWith(config)).toEqual(config)
+    expect(configWith({ ...configWith(), logMaxBytes: undefined })).toEqual(configWith())
+  })
+
+  it.each([
+    [{ bodyLimitBytes: NaN }, /^config\.bodyLimitBytes must be bytes .*; it is null$/],
+    [{ bodyTimeoutMs: -1 }, /^config\.bodyTimeoutMs must be milliseconds/],
+    [{ dataDir: '' }, /^config\.dataDir must be text/],
+    [{ logLevel: 'loud' }, /^config\.logLevel must be one of trace/],
+    [{ bodyLimitByte: 5000 }, /^config\.bodyLimitByte is not a setting; did you mean bodyLimitBytes\?$/],
+    [{ constructor: 1 }, /^config\.constructor is not a setting$/],
+    [{ tokensFile: '/nowhere.json' }, /^tokens file \/nowhere\.json: cannot be read/],
+  ])('refuses %j', (values: object, message) => {
+    expect(() => configWith(values)).toThrow(UsageError)
+    expect(() => configWith(values)).toThrow(message)
+  })
+
+  it('reads the tokens file: with auth tokens, none but those are taken', () => {
+    const tokensFile = file({ tokens: [{ token: 't0k' }] })
+    const { tokens } = configWith({ auth: 'tokens', tokensFile })
+    expect(tokens?.map(({ token }) => token)).toEqual(['t0k'])
+  })
+})
+
 describe('Kubernetes', () => {
   it('ignores the variables it injects for services named like us', () => {
     const env = {

@@ -1,5 +1,5 @@
 /** The plugin in an app with routes, parsers, hooks and handlers of its own: neither disturbs the other. */
-import { mkdtempSync, rmSync } from 'node:fs'
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { connect } from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -73,6 +73,15 @@ describe('an app with the plugin', () => {
       expect((await post(address + path, EVENT)).status).toBeLessThan(401)
     }
     expect((await fetch(`${address}/mp/decide`)).status).toBe(200)
+  })
+
+  it('takes only the tokens of its tokens file', async () => {
+    const dataDir = dataDirectory()
+    const tokensFile = join(dataDir, 'tokens.json')
+    writeFileSync(tokensFile, '{"tokens":[{"token":"other"}]}')
+    const address = await serve(ownersApp(), { config: { dataDir, auth: 'tokens', tokensFile }, logger })
+    expect(await (await post(`${address}/mp/track`, EVENT)).text()).toBe('0')
+    expect(await (await post(`${address}/mp/track`, EVENT.replace('t0k', 'other'))).text()).toBe('1')
   })
 
   it('mounted twice, each believes the proxies of its own settings, on one connection too', async () => {

@@ -7,6 +7,7 @@ import { UsageError } from './errors.js'
 import { checkSettings } from './config/check.js'
 import { fileKey, KEYS, SETTINGS, settingOf, type Key, type Settings } from './config/schema.js'
 import { fromEnvironment, fromFile, type Environment, type Raw, type RawSettings } from './config/sources.js'
+import { suggest } from './config/suggest.js'
 import { readTokensFile, type TokenEntry } from './config/tokens.js'
 
 export type { TrustedProxies } from './config/networks.js'
@@ -62,12 +63,31 @@ export function loadConfig(
   return { config: Object.freeze({ ...settings, tokens }), sources, warnings }
 }
 
-/** The defaults with some values replaced, checked but read from nowhere: for tests and for embedding. */
+/**
+ * The defaults with some values replaced, for embedding: checked as those of the file, in camelCase, and what is undefined
+ * is not given. Nothing but the tokens file is read.
+ *
+ * @throws UsageError for anything that is wrong
+ */
 export function configWith(values: Partial<Config> = {}): Config {
-  const defaults = Object.fromEntries(KEYS.map((key) => [key, SETTINGS[key].default])) as unknown as Settings
-  const config = { ...defaults, tokens: undefined, ...values }
-  checkSettings(config)
-  return Object.freeze(config)
+  const { tokens: given, ...others } = values
+  const named = Object.entries(others).filter(([, value]) => value !== undefined)
+  const replaced = named.map(([key, value]) => [key, parsed(knownKey(key), givenRaw(key, value))])
+  const defaults = KEYS.map((key) => [key, SETTINGS[key].default])
+  const settings = Object.fromEntries([...defaults, ...replaced]) as unknown as Settings
+  checkSettings(settings)
+  const tokens =
+    given ?? (settings.tokensFile === undefined ? undefined : readTokensFile(settings.tokensFile))
+  refuseTooManyTokens(settings, tokens)
+  return Object.freeze({ ...settings, tokens })
+}
+
+const givenRaw = (key: string, value: unknown): Raw => ({ value, origin: `config.${key}`, from: 'file' })
+
+function knownKey(name: string): Key {
+  const key = KEYS.find((known) => known === name)
+  if (key === undefined) throw new UsageError(`config.${name} is not a setting${suggest(name, KEYS)}`)
+  return key
 }
 
 function flagValue(flags: Flags, key: Key): Raw | undefined {
