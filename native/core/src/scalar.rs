@@ -37,6 +37,16 @@ pub fn find_stop(text: &[u8], at: usize) -> usize {
     find(text, at, |word| equal(word, b'"') | equal(word, b'\\') | control(word))
 }
 
+/// Goes past whole blocks without a quote, a backslash or a control character, and with HIGH without a byte from 80 (hex)
+/// on: the start of the first block that has one, or of what is less than a block.
+pub fn skip_plain<const HIGH: bool>(text: &[u8], mut at: usize) -> usize {
+    let is_marked = |&byte: &u8| byte < 0x20 || byte == b'"' || byte == b'\\' || (HIGH && byte >= 0x80);
+    while text.get(at..at + BLOCK).is_some_and(|block| !block.iter().any(is_marked)) {
+        at += BLOCK;
+    }
+    at
+}
+
 /// Index of the first byte at or behind `at` that is no digit, else the text's length.
 #[inline(always)]
 pub fn digits_end(text: &[u8], mut at: usize) -> usize {

@@ -105,6 +105,36 @@ mod x86 {
         (special.to_le_bytes(), stop.to_le_bytes())
     }
 
+    /// See [`scalar::skip_plain`].
+    pub fn skip_plain<const HIGH: bool>(text: &[u8], at: usize) -> usize {
+        if std::is_x86_feature_detected!("avx2") {
+            // SAFETY: the feature is there.
+            unsafe { skip_plain_avx2::<HIGH>(text, at) }
+        } else {
+            scalar::skip_plain::<HIGH>(text, at)
+        }
+    }
+
+    #[target_feature(enable = "avx2")]
+    fn skip_plain_avx2<const HIGH: bool>(text: &[u8], mut at: usize) -> usize {
+        let is = |bytes, byte: u8| _mm256_cmpeq_epi8(bytes, _mm256_set1_epi8(byte as i8));
+        // The highest bit of a byte that is marked is set.
+        let marks = |half: &[u8; CHARACTERS]| {
+            // SAFETY: there are CHARACTERS bytes; the load needs no alignment.
+            let bytes = unsafe { _mm256_loadu_si256(half.as_ptr().cast()) };
+            let controls = _mm256_cmpeq_epi8(_mm256_min_epu8(bytes, _mm256_set1_epi8(0x1F)), bytes);
+            let stops = _mm256_or_si256(_mm256_or_si256(is(bytes, b'"'), is(bytes, b'\\')), controls);
+            if HIGH { _mm256_or_si256(stops, bytes) } else { stops }
+        };
+        while let Some([first, second]) = text.get(at..).and_then(|rest| rest.as_chunks().0.first_chunk()) {
+            if _mm256_movemask_epi8(_mm256_or_si256(marks(first), marks(second))) != 0 {
+                break;
+            }
+            at += 2 * CHARACTERS;
+        }
+        at
+    }
+
     /// See [`scalar::find_stop`].
     #[inline(always)]
     pub fn find_stop(text: &[u8], at: usize) -> usize {
@@ -287,10 +317,10 @@ mod x86 {
 pub use crate::scalar::Masks;
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{crc32c, decode_base64, find_either, find_stop, mark};
+pub use x86::{crc32c, decode_base64, find_either, find_stop, mark, skip_plain};
 
 #[cfg(not(target_arch = "x86_64"))]
-pub use crate::scalar::{decode_base64, find_either, find_stop, mark};
+pub use crate::scalar::{decode_base64, find_either, find_stop, mark, skip_plain};
 
 /// There is no instruction for it that this file knows.
 #[cfg(not(target_arch = "x86_64"))]
@@ -328,6 +358,26 @@ mod tests {
                 }
             }
         }
+    }
+
+    /// Every byte value in every place of two blocks and what is behind them.
+    #[test]
+    fn skipping_agrees_with_its_scalar_twin() {
+        for length in [0, 1, 63, 64, 65, 127, 128, 129, 150] {
+            for place in 0..length {
+                for byte in 0..=255_u8 {
+                    let mut text = vec![b'x'; length];
+                    text[place] = byte;
+                    for at in [0, 1, 5, place] {
+                        assert_eq!(skip_plain::<true>(&text, at), scalar::skip_plain::<true>(&text, at));
+                        assert_eq!(skip_plain::<false>(&text, at), scalar::skip_plain::<false>(&text, at));
+                    }
+                }
+            }
+        }
+        assert_eq!(scalar::skip_plain::<true>(&[b'x'; 200], 3), 195);
+        assert_eq!(scalar::skip_plain::<true>(&[0x80; 64], 0), 0);
+        assert_eq!(scalar::skip_plain::<false>(&[0x80; 64], 0), 64);
     }
 
     /// Stale bits of another text must not matter.
