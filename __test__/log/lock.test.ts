@@ -230,8 +230,9 @@ describe('between looking and linking', () => {
     expect(await waiting).toBe('undecided')
     owner.claim()
     // As many as it serves at once wait; the others look again.
-    const more = Array.from({ length: CONNECTIONS_MAX + 9 }, asked)
-    await new Promise((resolve) => setTimeout(resolve, 50))
+    let refused = 0
+    const more = Array.from({ length: CONNECTIONS_MAX + 9 }, () => asked().finally(() => refused++))
+    await vi.waitFor(() => expect(refused).toBe(9), { timeout: 20_000, interval: 5 })
     owner.confirm()
     const replies = await Promise.all(more)
     expect(replies.filter((reply) => reply === 'undecided')).toHaveLength(9)
