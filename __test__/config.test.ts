@@ -97,9 +97,9 @@ describe('configWith, for embedding', () => {
     [{ bodyLimitByte: 5000 }, /^config\.bodyLimitByte is not a setting; did you mean bodyLimitBytes\?$/],
     [{ constructor: 1 }, /^config\.constructor is not a setting$/],
     [{ tokensFile: '/nowhere.json' }, /^tokens file \/nowhere\.json: cannot be read/],
-  ])('refuses %j', (values: object, message) => {
+  ])('refuses %j', (values: object, reason) => {
     expect(() => configWith(values)).toThrow(UsageError)
-    expect(() => configWith(values)).toThrow(message)
+    expect(() => configWith(values)).toThrow(reason)
   })
 
   it('reads the tokens file: with auth tokens, none but those are taken', () => {

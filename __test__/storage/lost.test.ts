@@ -29,10 +29,13 @@ afterEach(async () => {
   rmSync(root, { recursive: true })
 })
 
-async function open(parts: { dataDir?: string; clock?: Clock; disk?: Disk } = {}): Promise<Storage> {
+async function open(
+  parts: { clock?: Clock; disk?: Disk } = {},
+  settings: { dataDir?: string } = {},
+): Promise<Storage> {
   const say = (level: string) => (_fields: object, message: string) => void said.push(`${level}: ${message}`)
   const logger = { info: say('info'), warn: say('warn'), error: say('error') } as unknown as Logger
-  const config = configWith({ dataDir, logSegmentBytes: 2 ** 20, ...parts })
+  const config = configWith({ dataDir, logSegmentBytes: 2 ** 20, ...settings })
   const storage = new Storage(config, { logger, clock: systemClock, disk: nodeDisk, ...parts })
   await storage.start()
   started.push(storage)
@@ -174,7 +177,7 @@ describe('never two writers', () => {
     expect(await send(first.log, 2000)).toBe(false)
 
     // What was acknowledged before it was noticed went with the directory, which anybody may own now.
-    const third = await open({ dataDir: moved })
+    const third = await open({}, { dataDir: moved })
     const acknowledged = [0, 1, 2, 3, 4, ...answers.flatMap((kept, n) => (kept ? [1000 + n] : []))]
     const there = await idsIn(moved)
     expect(acknowledged.filter((id) => !there.includes(id))).toEqual([])
