@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
 import { describe, expect, it, onTestFinished } from 'vitest'
+import { askOwner } from '../../src/log/lock.js'
 import { exchange, headBytes, RawConnection, type Reply } from '../support/http.js'
 import { event, JSON_TYPE, postJson } from './support/events.js'
 import {
@@ -158,7 +159,9 @@ describe('P2: a sync that does not return', () => {
     await (await disk.start()).stop()
     disk.stall()
     const { process } = spawnServer(disk.options())
-    await sleep(2000)
+    // It owns the directory before it recovers the log, whose sync does not return.
+    await waitFor(() => askOwner(join(disk.dataDir, '0')))
+    await sleep(300)
     process.signal('SIGTERM')
     const begun = performance.now()
     expect(await inTime('exit', process.exited, 13_000)).toEqual({ code: null, signal: 'SIGKILL' })

@@ -3,6 +3,7 @@ import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
 import { ManualClock } from '../../src/clock.js'
 import type { LogUnavailable } from '../../src/errors.js'
 import type { LogOptions } from '../../src/log/open.js'
+import { ALWAYS_PRESENT } from '../../src/log/presence.js'
 import type { Log } from '../../src/log/types.js'
 import { framesOf, putEach, segmentPaths } from './support/files.js'
 import { type DiskCall, MemoryDisk } from './support/memory-disk.js'
@@ -154,6 +155,27 @@ describe('P2: a sync that does not return', () => {
     await vi.waitFor(() => expect(closed).toBe(true))
     expect(await read(disk)).toEqual([])
   })
+})
+
+it('P2: a look at the files that does not return, after the sync has: what was refused meanwhile does not count', async () => {
+  const disk = new StallingDisk()
+  let look = (): void => {}
+  const looking = new Promise<void>((resolve) => (look = resolve))
+  let asked = false
+  const confirm = () => ((asked = true), looking)
+  const log = await openStallable(disk, { presence: { ...ALWAYS_PRESENT, confirm } })
+  const told: string[] = []
+  listen(log, 0, told)
+  await settle()
+  expect([asked, told]).toEqual([true, []])
+  await pass(TIMEOUT_MS + 1000)
+  expect(told).toEqual(['0 log_failed'])
+  look()
+  await settle()
+  expect(log.status()).toMatchObject({ state: 'writable', durableOffset: 0 })
+  await putEach(log, 1, 3)
+  expect(await read(disk, log.durableOffset)).toEqual([1, 2])
+  await log.close()
 })
 
 it.each(['open', 'write', 'syncDirectory', 'rename', 'truncate'])(

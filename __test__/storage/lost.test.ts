@@ -118,7 +118,9 @@ describe.each(REMOVALS)('P1: rm -rf of %s under a live server', (_, remove) => {
     }
     await writable(storage)
     expect(late.length).toBeGreaterThan(10)
-    expect(said.filter((line) => /^error: .*was removed or replaced/.test(line))).toHaveLength(1)
+    expect(
+      said.filter((line) => /^error: the data directory is failed; .*was removed or replaced/.test(line)),
+    ).toHaveLength(1)
     expect(said.at(-1)).toMatch(/^warn: the data directory was failed and is writable again/)
     const status = storage.log.status()
     expect(status).toMatchObject({ reopened: 1, state: 'writable', reason: '' })

@@ -315,8 +315,9 @@ export class SegmentLog implements Log {
 
   /** Whether what has just been synced counts. */
   private confirm(batch: Batch): Promise<void> | undefined {
-    if (batch.refused) throw new LogUnavailable('failed', 'the disk answered after its requests were refused')
-    return this.options.presence.confirm()
+    const looking = this.options.presence.confirm()
+    if (looking !== undefined) return looking.then(() => mustBeWanted(batch))
+    return void mustBeWanted(batch)
   }
 
   /** What must be there before the next batch comes: zeroes ahead, a spare segment. Sets the state; never rejects. */
@@ -355,4 +356,8 @@ export class SegmentLog implements Log {
       ? this.availability.refusal()
       : new LogUnavailable('closed', 'the log is closing')
   }
+}
+
+function mustBeWanted({ refused }: Batch): void {
+  if (refused) throw new LogUnavailable('failed', 'the disk answered after its requests were refused')
 }

@@ -102,7 +102,7 @@ async function segmentSet(
     createdMs: createdMs(segments, index),
     bytes: segment.bytes,
   }))
-  const retention = new Retention({ ...options, directory })
+  const retention = new Retention({ ...options, directory, presence })
   const set = new SegmentSet(
     { directory, disk, identity, segmentBytes, bytesMax: options.bytesMax, retention, presence },
     kept,

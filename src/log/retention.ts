@@ -1,5 +1,6 @@
 /** Which segments may go: those that every cursor has passed, by age or when space is needed (docs/LOG_FORMAT.md 6). */
 import { join } from 'node:path'
+import type { Confirmation } from './presence.js'
 import type { Disk } from './types.js'
 
 export interface KeptSegment {
@@ -17,6 +18,7 @@ export interface RetentionOptions {
   readonly retentionMs: number
   /** Offsets of all cursors. Rejects when one cannot be read: then nothing is removed on its word. */
   readonly cursors: () => Promise<readonly number[]>
+  readonly presence: Confirmation
 }
 
 export class Retention {
@@ -72,7 +74,8 @@ export class Retention {
   }
 
   private async remove(segments: KeptSegment[]): Promise<number> {
-    const { disk, directory } = this.options
+    const { disk, directory, presence } = this.options
+    await presence.look()
     const oldest = segments[0]!
     await disk.unlink(join(directory, oldest.name)).catch((error: NodeJS.ErrnoException) => {
       // Somebody who needed space was here before. To fail over it would fail for ever.

@@ -108,7 +108,6 @@ export class SegmentSet {
   }
 
   private async prepare(nowMs: number): Promise<void> {
-    await this.options.presence.look()
     if (this.current?.broken === true) await this.giveUp(this.current)
     const current = this.current ?? (await this.startSegment(nowMs))
     if (this.needsZeroes(current)) {
@@ -132,7 +131,6 @@ export class SegmentSet {
   }
 
   async expire(nowMs: number): Promise<void> {
-    await this.options.presence.look()
     await this.options.retention.expire(this.kept, nowMs)
   }
 
@@ -167,7 +165,6 @@ export class SegmentSet {
   }
 
   private async roll(full: SegmentWriter, nowMs: number): Promise<SegmentWriter> {
-    await this.options.presence.look()
     const next = await this.startSegment(nowMs)
     await full.finish()
     return next
@@ -175,8 +172,9 @@ export class SegmentSet {
 
   /** Only once the new segment is on stable storage does it become the current one. */
   private async startSegment(createdMs: number): Promise<SegmentWriter> {
-    const { directory, disk, identity } = this.options
+    const { directory, disk, identity, presence } = this.options
     await this.ensureSpare()
+    await presence.look()
     const { durableOffset: firstOffset, epoch, previousEnd } = this
     const header = { firstOffset, createdMs, epoch, previousEnd, writerId: identity.writerId }
     // Names of one offset only rise: one that was removed may be back after a power loss, and must not come last.
@@ -215,8 +213,11 @@ export class SegmentSet {
 
   private async ensureSpare(): Promise<void> {
     if (this.spareBytes > 0) return
-    const { directory, disk } = this.options
-    await this.allocate(this.stepBytes, () => createSpare(directory, this.stepBytes, disk))
+    const { directory, disk, presence } = this.options
+    await this.allocate(this.stepBytes, async () => {
+      await presence.look()
+      await createSpare(directory, this.stepBytes, disk)
+    })
     this.spareBytes = this.stepBytes
   }
 
