@@ -86,6 +86,13 @@ describe('heads', () => {
     expect(client.error).toBeUndefined()
   })
 
+  test('P2: thousands of short headers hide none behind them, such as the length of the body', async () => {
+    harness = await startIngest()
+    const head = `POST /track HTTP/1.1\r\n${'a:b\r\n'.repeat(10_000)}Content-Length: ${json.length}\r\n\r\n`
+    expect((await ask(head, json)).body).toBe('1')
+    expect(harness.log.values).toHaveLength(1)
+  })
+
   test('R5: headers of more than 80 KiB are 431, one or many', async () => {
     harness = await startIngest()
     const many = Object.fromEntries(Array.from({ length: 900 }, (_, n) => [`X-${n}`, 'y'.repeat(100)]))

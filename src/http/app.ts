@@ -130,7 +130,8 @@ class Listener implements IngestListener {
     server.on('connect', refuseConnect(this.counts))
     server.on('connection', (socket: Socket) => this.connections.add(socket))
     // A client that has sent everything and shuts its side down still waits for the reply.
-    Object.assign(server, { httpAllowHalfOpen: true })
+    // Without the other, headers beyond the first thousand would not be seen, the body's length among them.
+    Object.assign(server, { httpAllowHalfOpen: true, maxHeadersCount: 0 })
     return server
   }
 
