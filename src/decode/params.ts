@@ -58,21 +58,59 @@ export function percentDecode(source: Uint8Array, plusIsSpace: boolean): Uint8Ar
 /** Percent-decoded values by name: of each wanted name the first value that is not empty. */
 export type Parameters = ReadonlyMap<string, Uint8Array>
 
-/** Reads the wanted parameters of one `a=b&c=d` text. */
+/**
+ * Reads the wanted parameters of one `a=b&c=d` text. Nothing is made of what is not wanted: a form may be ten million
+ * ampersands.
+ */
 export function readParameters(source: Uint8Array, wanted: ReadonlySet<string>): Parameters {
   const found = new Map<string, Uint8Array>()
-  const nameBytesMax = Math.max(...Array.from(wanted, (name) => name.length)) * PERCENT_BYTES
-  for (let start = 0; start < source.length;) {
-    const next = source.indexOf(Byte.ampersand, start)
-    const end = next < 0 ? source.length : next
-    const part = source.subarray(start, end)
-    start = end + 1
-    const nameEnd = part.indexOf(Byte.equals)
-    if (nameEnd < 0 || nameEnd + 1 === part.length || nameEnd > nameBytesMax) continue
-    const name = asBuffer(percentDecode(part.subarray(0, nameEnd), true)).toString('latin1')
-    if (wanted.has(name) && !found.has(name)) found.set(name, percentDecode(part.subarray(nameEnd + 1), true))
+  const missing = [...wanted]
+  const name = new Uint8Array(Math.max(...missing.map(({ length }) => length)) * PERCENT_BYTES)
+  for (let start = 0, end = 0; start < source.length && missing.length > 0; start = end + 1) {
+    end = firstAmpersand(source, start)
+    const equals = firstEquals(source, start, Math.min(end, start + name.length + 1))
+    // A name without a value counts no more than one that is too long.
+    if (equals < 0 || equals + 1 === end) continue
+    const length = decodeName(source, start, equals, name)
+    const index = missing.findIndex((text) => isText(name, length, text))
+    if (index < 0) continue
+    found.set(missing[index]!, percentDecode(source.subarray(equals + 1, end), true))
+    missing.splice(index, 1)
   }
   return found
+}
+
+/** Bytes that are looked at one by one before the search is left to a call, which costs as much as looking at dozens. */
+const NEAR_BYTES = 32
+
+function firstAmpersand(source: Uint8Array, start: number): number {
+  const near = Math.min(source.length, start + NEAR_BYTES)
+  for (let at = start; at < near; at++) if (source[at] === Byte.ampersand) return at
+  const far = near === source.length ? -1 : source.indexOf(Byte.ampersand, near)
+  return far < 0 ? source.length : far
+}
+
+function firstEquals(source: Uint8Array, start: number, end: number): number {
+  for (let at = start; at < end; at++) if (source[at] === Byte.equals) return at
+  return -1
+}
+
+/** Percent-decodes `source[start..end]` into `target`, which is long enough; the bytes written. */
+function decodeName(source: Uint8Array, start: number, end: number, target: Uint8Array): number {
+  let length = 0
+  for (let at = start; at < end; at++) {
+    const byte = source[at]!
+    const value = byte === Byte.percent ? escapedByte(source, at, end) : -1
+    if (value >= 0) at += 2
+    target[length++] = value >= 0 ? value : byte === Byte.plus ? Byte.space : byte
+  }
+  return length
+}
+
+function isText(bytes: Uint8Array, length: number, text: string): boolean {
+  if (length !== text.length) return false
+  for (let at = 0; at < length; at++) if (bytes[at] !== text.charCodeAt(at)) return false
+  return true
 }
 
 /**
