@@ -63,13 +63,14 @@ async function stopGate({ readyFile }: Config, gate: Gate, logger: Logger): Prom
   endNow()
 }
 
-/** One line on stdout, and the same as JSON in the ready file, put there in one piece. */
+/** The ready file first: whoever reads the line on stdout may look for it at once. */
 function announce(config: Config, gate: Gate): void {
   const { ingestAddress, opsAddress } = gate
+  if (config.readyFile !== undefined) {
+    const ready = { ingest: ingestAddress, ops: opsAddress, pid: process.pid, version: packageVersion() }
+    writeReadyFile(config.readyFile, `${JSON.stringify(ready)}\n`)
+  }
   process.stdout.write(`sluicegate is ready: events on ${ingestAddress}, operations on ${opsAddress}\n`)
-  if (config.readyFile === undefined) return
-  const ready = { ingest: ingestAddress, ops: opsAddress, pid: process.pid, version: packageVersion() }
-  writeReadyFile(config.readyFile, `${JSON.stringify(ready)}\n`)
 }
 
 /** What nobody caught is a fault of ours: say it as a log line, then end; a supervisor starts anew. */
