@@ -177,7 +177,8 @@ export class Storage {
     )
     this.availability.suspend(refusal)
     this.detach(refusal)
-    this.changing = opened.abandon(refusal).then(() => this.retry())
+    const next = (): void => this.retry()
+    this.changing = opened.abandon(refusal).then(next, next)
   }
 
   private retry(): void {

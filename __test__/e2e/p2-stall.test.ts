@@ -127,17 +127,17 @@ describe('P2: a sync that does not return', () => {
     expect((await inTime('an answer', waiting)).status).toBe(503)
     expect((await fetch(`${server.ops}/health`)).status).toBe(200)
     expect(await server.readiness()).toMatchObject({ status: 503, accepting: false, reason: 'stopping' })
-    const exit = await inTime('exit', exited, 15_000)
+    const exit = await inTime('exit', exited, 25_000)
     // No call of the process can end a thread that hangs in the kernel, so that it ends itself by force.
     expect(exit).toEqual({ code: null, signal: 'SIGKILL' })
-    expect(performance.now() - begun).toBeLessThan(14_000)
+    expect(performance.now() - begun).toBeLessThan(22_000)
     expect(server.process.stderr).toContain('the disk has not answered for 5 s: the log was left as it is')
     disk.release()
     const again = await disk.start()
     expect((await send(again, ['c'])).status).toBe(200)
     const names = (await tail(disk.dataDir)).map(({ record }) => record.event)
     expect(names.filter((name) => name !== 'b')).toEqual(['a', 'c'])
-  }, 40_000)
+  }, 60_000)
 
   it('a second SIGTERM ends it at once', async () => {
     const disk = new Disk()
@@ -149,8 +149,8 @@ describe('P2: a sync that does not return', () => {
     await sleep(100)
     const begun = performance.now()
     server.process.signal('SIGTERM')
-    await inTime('exit', server.process.exited, 3000)
-    expect(performance.now() - begun).toBeLessThan(1000)
+    await inTime('exit', server.process.exited, 5000)
+    expect(performance.now() - begun).toBeLessThan(2500)
     await waiting
   })
 
@@ -164,8 +164,8 @@ describe('P2: a sync that does not return', () => {
     await sleep(300)
     process.signal('SIGTERM')
     const begun = performance.now()
-    expect(await inTime('exit', process.exited, 13_000)).toEqual({ code: null, signal: 'SIGKILL' })
+    expect(await inTime('exit', process.exited, 20_000)).toEqual({ code: null, signal: 'SIGKILL' })
     expect(performance.now() - begun).toBeGreaterThan(8000)
     expect(process.stderr).toContain('the start has not come to its end for 10 s')
-  }, 30_000)
+  }, 50_000)
 })
