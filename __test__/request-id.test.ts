@@ -30,6 +30,14 @@ it('sorts by time, then by order', () => {
   expect(all.toSorted()).toEqual(all)
 })
 
+it('counts on within a millisecond, over the places of its last characters', () => {
+  const ids = new RequestIds(RANDOM)
+  const all = Array.from({ length: 2100 }, () => ids.next(7))
+  expect(all.toSorted()).toEqual(all)
+  expect(new Set(all).size).toBe(2100)
+  expect(all[31]!.slice(-3) + all[32]!.slice(-3) + all[2099]!.slice(-4)).toBe('00Z010021K')
+})
+
 it('tells processes apart', () => {
   const other = Uint8Array.from([...RANDOM.slice(0, 7), 11])
   expect(new RequestIds(RANDOM).next(5)).not.toBe(new RequestIds(other).next(5))

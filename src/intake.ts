@@ -118,29 +118,29 @@ export class Intake {
     }
   }
 
-  /** All that is needed later is taken from `batch` now: it is the decoder's own and changes with the next request. */
-  private async commit(
-    batch: DecodedBatch,
-    request: IngestRequest,
-    context: RequestContext,
-  ): Promise<Receipt> {
+  /**
+   * All that is needed later is taken from `batch` now: it is the decoder's own and changes with the next request. What
+   * waits holds nothing else, the body least of all.
+   */
+  private commit(batch: DecodedBatch, request: IngestRequest, context: RequestContext): Promise<Receipt> {
     const { log, rejects, ledger } = this.parts
     const receipt = receiptOf(batch, context.requestId)
     const entry = ledger.entryOf(batch)
     const rejected = keepsRejects(batch, request)
       ? rejects.prepare(batch, request, context, receipt.problems)
       : undefined
-    if (batch.accepted > 0) {
-      try {
-        await log.commit(batch.end, batch.accepted)
-      } catch (error) {
-        ledger.unavailable += receipt.received
-        throw error
-      }
+    const issue = (): Receipt => {
+      if (rejected !== undefined) rejects.keep(rejected)
+      ledger.enter(entry)
+      return receipt
     }
-    if (rejected !== undefined) rejects.keep(rejected)
-    ledger.enter(entry)
-    return receipt
+    const lose = (error: unknown): never => {
+      ledger.unavailable += receipt.received
+      throw error
+    }
+    return batch.accepted > 0
+      ? log.commit(batch.end, batch.accepted).then(issue, lose)
+      : Promise.resolve(issue())
   }
 
   private park(request: IngestRequest, context: RequestContext): Promise<Receipt> {

@@ -14,6 +14,8 @@ export class RequestIds {
   private readonly process: string
   private timeMs = -1
   private prefix = ''
+  /** All but the last character of the next id: 32 of them share it within a millisecond. */
+  private head = ''
   private count = 0
 
   /** @param random at least 8 random bytes: what tells this process from others */
@@ -23,10 +25,18 @@ export class RequestIds {
 
   /** 26 characters: 10 of time, 8 of this process, 8 that count. */
   next(nowMs: number): string {
-    if (nowMs !== this.timeMs) {
-      this.timeMs = nowMs
-      this.prefix = base32(nowMs, TIME_CHARS) + this.process
-    }
-    return this.prefix + base32(this.count++, COUNT_CHARS)
+    if (nowMs !== this.timeMs) this.moveTo(nowMs)
+    else if (this.count % 32 === 0) this.renewHead()
+    return this.head + ALPHABET[this.count++ % 32]!
+  }
+
+  private moveTo(nowMs: number): void {
+    this.timeMs = nowMs
+    this.prefix = base32(nowMs, TIME_CHARS) + this.process
+    this.renewHead()
+  }
+
+  private renewHead(): void {
+    this.head = this.prefix + base32(Math.floor(this.count / 32), COUNT_CHARS - 1)
   }
 }
