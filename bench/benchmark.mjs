@@ -4,6 +4,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { measureDecoders, surveyDecoders } from './decoders.mjs'
 import { root } from './http/child.mjs'
+import { floors } from './report/floors.mjs'
 import { machine, versions } from './report/machine.mjs'
 import { plain, plainTargets, tables, targetTable } from './report/tables.mjs'
 import { judge } from './report/targets.mjs'
@@ -62,7 +63,7 @@ export async function measureAll(options) {
 
 function finish(record) {
   for (const table of tables(record)) say(`\n${plain(table)}`)
-  say(`\n${plainTargets(targetTable(record.targets))}\n`)
+  say(`\n${plainTargets(targetTable(record.targets), floors(record))}\n`)
   const path = writeRecord(record)
   const folder = record.kind === 'full' ? undefined : join(root, '.cache/bench/report')
   writeReport(path, folder)

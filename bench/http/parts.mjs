@@ -51,6 +51,7 @@ const BESIDE_BIG_PER_S = 1000
 /** A constant rate at a share of the highest one, and the delays of the event loop while bodies of 2 MB arrive. */
 export async function constant(bench, started, maxPerS) {
   const [{ child }] = pick(started, ['sluicegate'])
+  const [control] = pick(started, ['fastify-tuned'])
   const seconds = bench.quick ? 4 : 15
   const rate = Math.round(CONSTANT_SHARE * maxPerS)
   const load = { port: child.port, cpu: bench.cores.load, seconds }
@@ -60,6 +61,14 @@ export async function constant(bench, started, maxPerS) {
   for (let round = 0; round < (bench.quick ? 1 : 3); round++) {
     runs.push(await runLoad({ ...load, files: [form], connections: CONSTANT_CONNECTIONS, rate }))
   }
+  bench.progress('constant rate: the same for a server that does nothing')
+  const noOp = await runLoad({
+    ...load,
+    port: control.child.port,
+    files: [form],
+    connections: CONSTANT_CONNECTIONS,
+    rate,
+  })
   bench.progress(`bodies of 2 MB, ${BIG_PER_S} a second, for ${seconds} s`)
   await child.ask('mark', { loop: true })
   const [big, beside] = await Promise.all([
@@ -74,6 +83,7 @@ export async function constant(bench, started, maxPerS) {
     connections: CONSTANT_CONNECTIONS,
     seconds,
     runs,
+    no_op: noOp,
     big,
     beside,
     loop_ms: loop,

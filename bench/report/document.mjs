@@ -1,4 +1,5 @@
 // docs/BENCHMARKS.md out of a record.
+import { floors } from './floors.mjs'
 import { markdown, tables, targetTable } from './tables.mjs'
 
 const GIB = 2 ** 30
@@ -40,7 +41,9 @@ export function document(record, pictureNames, recordPath) {
     '',
     markdown(targetTable(record.targets)),
     '',
-    'Figures in bold are beyond their limit.',
+    'Figures in bold are beyond their limit. What stands in the way, in figures of the same run:',
+    '',
+    ...floors(record).map(({ name, text }) => `* **${name}:** ${text}`),
     '',
     '## Pictures',
     ...images,
@@ -54,6 +57,34 @@ export function document(record, pictureNames, recordPath) {
     .join('\n')
     .replace(/\n{3,}/g, '\n\n')
     .trim()}\n`
+}
+
+/** README's first screen: between marks that stand in it. */
+export function readmePart(record) {
+  const { date, machine, versions } = record
+  const faster = (name) => {
+    const found = record.decoders.find((one) => one.name === name)
+    return found === undefined ? '' : `${found.ratio.toFixed(1)}x`
+  }
+  const row = (title, one, many) =>
+    `| ${title} | ${faster(one)} | ${many === undefined ? '' : faster(many)} |`
+  return [
+    `How much faster the native decoder is than the fastest JavaScript we could write for the same bytes (${machine.cpu}, ${machine.cores} virtual cores, Node ${versions.node.slice(1)}, ${date.slice(0, 10)}):`,
+    '',
+    '| 400-byte events | one | batch of 50 |',
+    '|---|---|---|',
+    row('JSON', 'JSON body', 'JSON body, 50 events'),
+    row('base64 form', 'base64 form', 'base64 form, 50 events'),
+    row('GET', 'base64 GET'),
+    '',
+    'The story that this continues ended with two graphs; here they are again, an access log replayed by four clients with 25 connections each, every server on one core:',
+    '',
+    ...Object.entries(ALT)
+      .slice(0, 2)
+      .map(([name, alt]) => `![${alt}](docs/benchmarks/${name})`),
+    '',
+    '`npm run bench` makes all of it on your machine; [docs/BENCHMARKS.md](docs/BENCHMARKS.md) has every figure, the rivals, and what falls short of its target.',
+  ].join('\n')
 }
 
 const mib = (bytes) => (bytes / 2 ** 20).toFixed(1)

@@ -1,9 +1,8 @@
 // The pictures of a record: file name → SVG.
 import { figure } from './statistics.mjs'
 import { lineChart, short } from './svg.mjs'
-import { KNOWN, titleOf } from './tables.mjs'
+import { titleOf } from './tables.mjs'
 
-const colourOf = (name) => KNOWN.findIndex((one) => one.name === name)
 const milliseconds = (us) => `${short(us / 1000)} ms`
 
 const seconds = { label: 'seconds' }
@@ -21,10 +20,10 @@ function requestRate({ replay }) {
     note: `${sent(replay)}; sluicegate answers once it is on disk`,
     x: seconds,
     y: {},
-    series: replay.runs.map(({ contender, series }) => {
+    series: replay.runs.map(({ contender, series }, colour) => {
       const windowS = (series[1].at_ms - series[0].at_ms) / 1000
       const points = overTime(series, ({ requests }) => requests / windowS)
-      return { name: titleOf(contender), colour: colourOf(contender), points }
+      return { name: titleOf(contender), colour, points }
     }),
   })
 }
@@ -35,9 +34,9 @@ function roundTrips({ replay }) {
     note: `${sent(replay)}; median`,
     x: seconds,
     y: { log: true, format: milliseconds },
-    series: replay.runs.map(({ contender, series }) => ({
+    series: replay.runs.map(({ contender, series }, colour) => ({
       name: titleOf(contender),
-      colour: colourOf(contender),
+      colour,
       points: overTime(series, (window) => window.p50_us),
     })),
   })
@@ -56,8 +55,8 @@ function percentiles({ constant, replay }) {
     dashed: index > 0,
     points: tail(run.curve),
   }))
-  const full = replay.runs.map(({ contender, curve }) => {
-    return { name: `${titleOf(contender)}, full`, colour: colourOf(contender) + 1, points: tail(curve) }
+  const full = replay.runs.map(({ contender, curve }, colour) => {
+    return { name: titleOf(contender), colour: colour + 1, points: tail(curve) }
   })
   return lineChart({
     title: 'Round-trip latency percentiles',
@@ -75,10 +74,10 @@ function percentiles({ constant, replay }) {
 
 function cost(cells, by, { title, note, label, each = () => 1 }) {
   const names = [...new Set(cells.map(({ contender }) => contender))]
-  const series = names.map((name) => {
+  const series = names.map((name, colour) => {
     const own = cells.filter(({ contender }) => contender === name)
     const points = own.map((cell) => [cell[by], figure(cell, 'main_us') / each(cell)])
-    return { name: titleOf(name), colour: colourOf(name), points }
+    return { name: titleOf(name), colour, points }
   })
   return lineChart({
     title,

@@ -1,8 +1,8 @@
 // Line charts as SVG, written by hand: no library, no script, readable on a dark page too (they bring their ground).
 
-const WIDTH = 860
+const WIDTH = 900
 const HEIGHT = 400
-const MARGIN = { top: 56, right: 200, bottom: 52, left: 72 }
+const MARGIN = { top: 56, right: 230, bottom: 52, left: 72 }
 const PLOT = { width: WIDTH - MARGIN.left - MARGIN.right, height: HEIGHT - MARGIN.top - MARGIN.bottom }
 /** Told apart by people who see fewer colours, too (Okabe and Ito). */
 const COLOURS = ['#0072b2', '#d55e00', '#009e73', '#cc79a7', '#e69f00', '#56b4e9', '#555555']

@@ -4,8 +4,7 @@ import { SHAPES } from '../http/requests.mjs'
 import { RIVALS } from '../baselines/contenders.mjs'
 import { cellOf, figure, least, ratio } from './statistics.mjs'
 
-/** Everybody who is measured, in the order of their colours. */
-export const KNOWN = [...CONTENDERS, ...RIVALS]
+const KNOWN = [...CONTENDERS, ...RIVALS]
 const knownOf = (name) => KNOWN.find((one) => one.name === name)
 export const titleOf = (name) => knownOf(name).title
 
@@ -127,6 +126,7 @@ function constantTable({ constant }) {
         ...constant.runs.map((run, index) =>
           row(`${constant.rate}/s (80 % of ${Math.round(constant.max_per_s)}), run ${index + 1}`, run),
         ),
+        row(`the same, ${titleOf('fastify-tuned')}`, constant.no_op),
         row('bodies of 2 MB, 10 a second', constant.big),
         row('single events beside them, 1000 a second', constant.beside),
       ],
@@ -247,12 +247,17 @@ export function plain({ title, columns, rows }) {
   return [title, ...all.map((row) => `  ${line(row).trimEnd()}`)].join('\n')
 }
 
-export function plainTargets({ rows }) {
+const VERDICT_WIDTH = 13
+
+/** @param {{name: string, text: string}[]} floors of floors.mjs */
+export function plainTargets({ rows }, floors) {
   const bare = (text) => text.replaceAll('**', '').replaceAll('`', '')
+  const floorOf = (name) => floors.find((one) => one.name === name)
+  const indent = `\n${' '.repeat(VERDICT_WIDTH + 6)}`
   return rows
-    .map(
-      ([name, target, measured, verdict]) =>
-        `${name}  ${verdict.padEnd(12)}  ${bare(target)}\n${' '.repeat(18)}${bare(measured)}`,
-    )
+    .map(([name, target, measured, verdict]) => {
+      const lines = [bare(target), bare(measured), floorOf(name)?.text].filter(Boolean)
+      return `${name}  ${verdict.padEnd(VERDICT_WIDTH)}  ${lines.join(indent)}`
+    })
     .join('\n')
 }

@@ -2,7 +2,7 @@
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join, relative } from 'node:path'
 import { root } from '../http/child.mjs'
-import { document } from './document.mjs'
+import { document, readmePart } from './document.mjs'
 import { pictures } from './pictures.mjs'
 
 /** Full records are kept with the project; others only for whoever made them. */
@@ -15,6 +15,18 @@ export function writeRecord(record) {
   return relative(root, path)
 }
 
+const README_PART = /(<!-- benchmarks: made by npm run bench -->\n)[^]*?(\n<!-- benchmarks: end -->)/
+
+function writeReadme(record) {
+  const path = join(root, 'README.md')
+  const text = readFileSync(path, 'utf8')
+  if (!README_PART.test(text)) throw new Error('README.md has lost the marks between which its figures stand')
+  writeFileSync(
+    path,
+    text.replace(README_PART, (_, start, end) => `${start}\n${readmePart(record)}\n${end}`),
+  )
+}
+
 /** @param {string} documentFolder docs, or elsewhere for a look at a record that is not a full one */
 export function writeReport(recordPath, documentFolder = join(root, 'docs')) {
   const record = JSON.parse(readFileSync(join(root, recordPath), 'utf8'))
@@ -22,4 +34,5 @@ export function writeReport(recordPath, documentFolder = join(root, 'docs')) {
   mkdirSync(join(documentFolder, 'benchmarks'), { recursive: true })
   for (const [name, svg] of drawn) writeFileSync(join(documentFolder, 'benchmarks', name), svg)
   writeFileSync(join(documentFolder, 'BENCHMARKS.md'), document(record, [...drawn.keys()], recordPath))
+  if (record.kind === 'full') writeReadme(record)
 }
