@@ -21,6 +21,9 @@ const PARTS = {
   python: () => command('python3'),
   kcat: () => command('kcat', '-V'),
   strace: () => command('strace', '-V'),
+  nginx: () => command('nginx', '-v') ?? command('openssl', 'version'),
+  prometheus: () => command('prometheus') ?? command('promtool'),
+  systemd: () => command('systemd-analyze'),
   unshare: () =>
     spawnSync('unshare', ['-p', '-f', 'true']).status === 0 ? undefined : 'unshare -p is not allowed',
   // Root is not bound by permissions; `nobody` is, but must be able to run Node.
