@@ -20,6 +20,7 @@ const PARTS = {
   go: () => command('go', 'version'),
   python: () => command('python3'),
   kcat: () => command('kcat', '-V'),
+  jq: () => command('jq'),
   strace: () => command('strace', '-V'),
   nginx: () => command('nginx', '-v') ?? command('openssl', 'version'),
   prometheus: () => command('prometheus') ?? command('promtool'),

@@ -18,7 +18,7 @@ export function unitValues(unit: Unit, name: string): string[] {
 /** Where the units expect them, and where they are here. */
 const PATHS = new Map([
   ['/usr/bin/node', process.execPath],
-  ['/opt/sluicegate/dist/cli.js', CLI],
+  ['/opt/sluicegate/node_modules/sluicegate/dist/cli.js', CLI],
 ])
 
 /**

@@ -15,15 +15,19 @@ export interface Installed {
   remove(): void
 }
 
-/** Copies the build and what it depends on, without what only development needs. */
+/** What the program depends on, without what only development needs: paths in node_modules. */
+export function dependencies(): string[] {
+  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as LockFile
+  return Object.entries(packages).flatMap(([path, { dev, optional }]) =>
+    path === '' || dev === true || optional === true ? [] : [path],
+  )
+}
+
+/** Copies the build and what it depends on. */
 export function install(): Installed {
   const directory = mkdtempSync(join(tmpdir(), 'sluicegate-installed-'))
   chmodSync(directory, 0o755)
-  const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as LockFile
-  const dependencies = Object.entries(packages).flatMap(([path, { dev, optional }]) =>
-    path === '' || dev === true || optional === true ? [] : [path],
-  )
-  for (const path of ['dist', 'package.json', ...dependencies]) {
+  for (const path of ['dist', 'package.json', ...dependencies()]) {
     cpSync(join(ROOT, path), join(directory, path), { recursive: true })
   }
   const isLoaded = (path: string): boolean => path === join(ROOT, 'native') || /\.(js|node)$/.test(path)

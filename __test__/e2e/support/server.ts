@@ -37,6 +37,8 @@ export interface StartOptions {
   readonly command?: readonly string[]
   /** `nsenter …`: put before the command; it must end in an exec, so that the pid is the server's own. */
   readonly within?: readonly string[]
+  /** Where it is told to say that it is ready; a temporary file unless given. */
+  readonly readyFile?: string
 }
 
 export interface Ready {
@@ -234,7 +236,7 @@ let readyFiles = 0
 /** Starts a server without waiting for it. */
 export function spawnServer(options: StartOptions): { process: Process; readyFile: string } {
   const { dataDir, args = [], nodeArgs = [], drainMs = 0, within = [] } = options
-  const readyFile = join(tmpdir(), `sluicegate-e2e-ready-${process.pid}-${readyFiles++}.json`)
+  const { readyFile = join(tmpdir(), `sluicegate-e2e-ready-${process.pid}-${readyFiles++}.json`) } = options
   onTestFinished(() => rmSync(readyFile, { force: true }))
   const command = options.command ?? [process.execPath, ...nodeArgs, CLI, 'serve']
   const flags = ['--port', '0', '--ops-port', '0', '--data-dir', dataDir, '--drain-ms', String(drainMs)]

@@ -20,6 +20,8 @@ export interface Program {
   readonly parts: readonly Part[]
   /** Why it cannot run here; undefined when it can. */
   readonly reason: string | undefined
+  /** What was fetched for it. */
+  readonly directory: string
   /** Runs it to its end: its stdout, line by line. Rejects with its stderr when it fails. */
   run(url: string, mode: 'send' | 'refused'): Promise<string[]>
 }
@@ -103,6 +105,7 @@ async function program({ parts, name, prepare, command }: Recipe): Promise<Progr
   return {
     parts,
     reason,
+    directory,
     run: async (url, mode) => {
       const { args, ...rest } = command(directory)
       const stdout = await run({ ...rest, args: [...args, url, mode] }, RUN_MS_MAX)
