@@ -5,12 +5,17 @@ import { join } from 'node:path'
 import { describe, expect, it } from 'vitest'
 import { readDocument } from '../../docs/markdown.js'
 import { exchange } from '../../support/http.js'
-import { describeWith } from '../../support/require.js'
+import { describeUnless, describeWith, missing } from '../../support/require.js'
 import { event, postJson } from '../support/events.js'
 import { inTime, type Ready, spawnServer, startServer, waitFor, workspace } from '../support/server.js'
 import { tail } from '../support/tail.js'
+import { answered, boot, bootReason } from './booted.js'
 import { UNITS, unitCommand, unitPath, unitValues } from './unit.js'
 
+/** /etc/sluicegate/environment as the guide has it. */
+const ENVIRONMENT = readDocument('docs/guides/deploy.md').blocks.find(({ text }) =>
+  text.startsWith('SLUICEGATE_AUTH='),
+)!.text
 /** Of 100: what systemd would call OK begins at 20. */
 const EXPOSURE_MAX = 15
 
@@ -71,10 +76,7 @@ describe('the command line of the units', () => {
 
   it('serves with the settings of the guide, keeps an event, and ends with SIGTERM in time', async () => {
     const directory = workspace()
-    const [environment] = readDocument('docs/guides/deploy.md').blocks.filter(({ text }) =>
-      text.startsWith('SLUICEGATE_AUTH='),
-    )
-    const env = Object.fromEntries(environment!.text.split('\n').map((line) => line.split('=')))
+    const env = Object.fromEntries(ENVIRONMENT.split('\n').map((line) => line.split('=')))
     expect(env).toHaveProperty('SLUICEGATE_TOKENS_FILE', '/etc/sluicegate/tokens.json')
     env.SLUICEGATE_TOKENS_FILE = join(directory, 'tokens.json')
     writeFileSync(env.SLUICEGATE_TOKENS_FILE, '{"tokens":[{"token":"t0k"}]}')
@@ -126,3 +128,75 @@ describeWith(['systemd', 'strace'], 'the sandbox of the units', () => {
     expect([...made].filter((name) => !allowed.has(name))).toEqual([])
   })
 })
+
+describeUnless(
+  missing('mounts') ?? bootReason(),
+  ['systemd'],
+  'the units under a systemd of their own',
+  () => {
+    it('serve in their sandbox, start again after kill -9, and stop', async () => {
+      const { run } = await boot(`${ENVIRONMENT}\nSLUICEGATE_DRAIN_MS=100\n`)
+      const systemctl = (...args: readonly string[]): Promise<string> => run('systemctl', ...args)
+      const property = async (unit: string, name: string): Promise<string> =>
+        (await systemctl('show', '--value', '-p', name, unit)).trim()
+      const ready = (port: number): Promise<string> =>
+        waitFor(() => answered(run('curl', '-sf', `http://127.0.0.1:${port}/ready`)))
+      const send = (port: number, token: string): Promise<string> =>
+        run(
+          'curl',
+          '-s',
+          '-d',
+          JSON.stringify(event(`to ${port}`, { token })),
+          `http://127.0.0.1:${port}/track`,
+        )
+
+      for (const port of [9020, 9021]) await ready(port)
+      // A token that the file lists, and one that it does not: the settings of the guide are in force.
+      expect([await send(9010, 't0k'), await send(9010, 'other'), await send(9011, 't0k')]).toEqual([
+        '1',
+        '0',
+        '1',
+      ])
+
+      const pid = await property('sluicegate@0', 'MainPID')
+      const status = await run('cat', `/proc/${pid}/status`)
+      // A filter of system calls, no capabilities, no way to new ones.
+      for (const line of [
+        'Seccomp:\t2',
+        'CapEff:\t0000000000000000',
+        'CapBnd:\t0000000000000000',
+        'NoNewPrivs:\t1',
+      ]) {
+        expect(status).toContain(line)
+      }
+      expect((await run('stat', '-c', '%U %a', `/proc/${pid}`, '/var/lib/sluicegate')).trim()).toBe(
+        'sluicegate 555\nsluicegate 700',
+      )
+
+      await run('kill', '-9', pid)
+      await waitFor(async () => {
+        const now = await property('sluicegate@0', 'MainPID')
+        return now !== '0' && now !== pid ? true : undefined
+      })
+      await ready(9020)
+      expect(await send(9010, 't0k')).toBe('1')
+      await systemctl('stop', 'sluicegate@0')
+      expect(await property('sluicegate@0', 'Result')).toBe('success')
+      expect(await property('sluicegate@0', 'ExecMainStatus')).toBe('0')
+      // The other unit goes on with the same log.
+      await systemctl('start', 'sluicegate')
+      await ready(8081)
+      expect(await send(8080, 't0k')).toBe('1')
+
+      // As the guide says.
+      const program = '/opt/sluicegate/node_modules/sluicegate/dist/cli.js'
+      const user = ['setpriv', '--reuid', 'sluicegate', '--regid', 'sluicegate', '--clear-groups']
+      const sentTo = async (writer: string): Promise<unknown> => {
+        const words = ['tail', '--data-dir', '/var/lib/sluicegate', '--writer', writer]
+        return (await run(...user, '/opt/node', program, ...words)).match(/to \d+/g)
+      }
+      expect(await sentTo('0')).toEqual(['to 9010', 'to 9010', 'to 8080'])
+      expect(await sentTo('1')).toEqual(['to 9011'])
+    })
+  },
+)
