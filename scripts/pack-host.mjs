@@ -70,6 +70,7 @@ const COMMON = [
   'ARCHITECTURE.md',
   'dist',
   'docs',
+  'deploy',
   'native/index.js',
   'native/index.d.ts',
 ]

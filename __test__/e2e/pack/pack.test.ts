@@ -73,12 +73,16 @@ describe('the root package', () => {
       'dist/fastify.d.ts',
       'dist/decoder-library.d.ts',
       'docs/CONFIG.md',
+      'deploy/systemd/sluicegate@.service',
+      'deploy/nginx/sluicegate.conf',
       'LICENSE',
     ]) {
       expect(files).toContain(path)
     }
     expect(
-      files.filter((path) => /\.(node|map|rs)$|^(src|__test__|bench|scripts)\/|RELEASING/.test(path)),
+      files.filter((path) =>
+        /\.(node|map|rs)$|^(src|__test__|bench|scripts|deploy\/docker)\/|RELEASING|lint$/.test(path),
+      ),
     ).toEqual([])
   })
 
