@@ -20,7 +20,7 @@ const ELSEWHERE = /^git clone|^npm (start|test) |^python3 -m pip install|^go get
 const WITH_BROKER = new Set(['docs/guides/kafka.md'])
 /** What a block that is not run may begin with: it needs another machine, or changes this one; or is no command. */
 const NOT_HERE =
-  /^(docker|kubectl|systemctl|systemd-sysusers|journalctl|sudo|cd|cp|npm install|promtool|node bench\/replay\/replay\.mjs) |^(SLUICEGATE_|bytes per day|--log-max-bytes|sluicegate is ready|systemd-sysusers$)/
+  /^(docker|kubectl|systemctl|systemd-sysusers|journalctl|sudo|cd|cp|npm install|promtool|node bench\/replay\/replay\.mjs) |^(npx sluicegate$|SLUICEGATE_|bytes per day|--log-max-bytes|sluicegate is ready|systemd-sysusers$)/
 
 function expectRan({ command, code, stderr }: Ran): void {
   // Of a payload that is refused; and of what is ended with Ctrl-C.
