@@ -180,6 +180,32 @@ describeWith('nginx', 'nginx in front of two processes', () => {
     expect([...bare.headers.keys()].filter((name) => /^access-control|^vary$/.test(name))).toEqual([])
   })
 
+  it('P2: while both logs are full, what sluicegate answers passes through as it is', async () => {
+    const stack = await startStack([
+      '--log-max-bytes',
+      '16MiB',
+      '--batch-bytes-max',
+      '6MiB',
+      '--log-segment-bytes',
+      '1MiB',
+      '--body-limit-bytes',
+      '5MiB',
+    ])
+    const filler = Array.from({ length: 150 }, () => event('large', { text: 'y'.repeat(30_000) }))
+    const statuses: number[] = []
+    while (statuses.at(-1) !== 503 && statuses.length < 20) {
+      const { status } = await exchange(stack.url, postJson('/track', filler))
+      statuses.push(status)
+    }
+    expect(statuses.filter((status) => status === 200).length).toBeGreaterThanOrEqual(4)
+    const reply = await exchange(stack.url, postJson('/track', filler, ORIGIN))
+    expect([reply.status, reply.body.toString()]).toEqual([503, NEVER_STORED])
+    // Ours, at once and again: nginx itself says 5, and would do so had it given up on both.
+    expect(reply.headers.get('retry-after')).toBe('30')
+    expectReadable(reply)
+    expect(await stored(stack)).toHaveLength(150 * (statuses.length - 1))
+  })
+
   it('one of them suffices: the end of the other costs no request, not even those that it had', async () => {
     const stack = await startStack()
     const [first] = stack.gates
@@ -193,7 +219,7 @@ describeWith('nginx', 'nginx in front of two processes', () => {
     await sleep(300)
     await first!.kill()
     expect(await Promise.all(sent)).toEqual(sent.map(() => '200 1'))
-    // Longer than nginx leaves it alone.
+    // For a while: nginx asks it again and again.
     for (let n = 0; n < 15; n++) {
       expect(await send(`after ${n}`)).toBe('200 1')
       await sleep(100)

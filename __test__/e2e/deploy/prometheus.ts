@@ -44,7 +44,7 @@ export async function startPrometheus(targets: readonly string[]): Promise<Prome
   await waitFor(async () => {
     if (started.exit !== undefined) throw new Error(`prometheus ended: ${started.stderr}`)
     return get('/query?query=1').catch(() => undefined)
-  })
+  }, 30_000)
   return {
     query: async (expression) => {
       const { result } = (await get(`/query?query=${encodeURIComponent(expression)}`)) as {

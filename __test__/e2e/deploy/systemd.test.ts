@@ -140,7 +140,7 @@ describeUnless(
       const property = async (unit: string, name: string): Promise<string> =>
         (await systemctl('show', '--value', '-p', name, unit)).trim()
       const ready = (port: number): Promise<string> =>
-        waitFor(() => answered(run('curl', '-sf', `http://127.0.0.1:${port}/ready`)))
+        waitFor(() => answered(run('curl', '-sf', `http://127.0.0.1:${port}/ready`)), 20_000)
       const send = (port: number, token: string): Promise<string> =>
         run(
           'curl',
