@@ -177,8 +177,10 @@ export class Storage {
     )
     this.availability.suspend(refusal)
     this.detach(refusal)
-    const next = (): void => this.retry()
-    this.changing = opened.abandon(refusal).then(next, next)
+    this.changing = opened
+      .abandon(refusal)
+      .catch(() => {})
+      .then(() => this.retry())
   }
 
   private retry(): void {
