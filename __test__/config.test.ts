@@ -47,11 +47,14 @@ describe('precedence: flags > environment > file > default', () => {
     for (const key of KEYS) {
       const { kind } = settingOf(key)
       // What the kind accepts at all is tried until it takes one.
-      const value = ['7777', '77777777', '/seven', 'track=/t', 'loopback', 'seven'].find((text) =>
-        accepted(kind, text),
-      )
+      const tries = ['7777', '77777777', '/seven', 'track=/t', 'loopback', 'kafka:9092', '64KiB', 'seven']
+      const value = tries.find((text) => accepted(kind, text))
       const word = value ?? kind.placeholder.split('|').at(-1)!
-      const text = key === 'tokensFile' ? file({ tokens: [{ token: 'a' }] }) : word
+      const contents: Readonly<Record<string, unknown>> = {
+        tokensFile: { tokens: [{ token: 'a' }] },
+        topicsFile: { topics: [{ token: 'a', prefix: 'b.' }] },
+      }
+      const text = contents[key] === undefined ? word : file(contents[key])
       const only = [key]
       expect(loadConfig({ [key]: text }, {}, only).sources.get(key)?.origin).toBe(`--${flagName(key)}`)
       expect(loadConfig({}, { [envName(key)]: text }, only).sources.get(key)?.origin).toBe(envName(key))
@@ -181,7 +184,9 @@ describe('values', () => {
     [{ port: '8080.5' }, '--port must be'],
     [{ port: '0x10' }, '--port must be'],
     [{ decoder: 'rust' }, '--decoder must be one of auto, native, reference; it is "rust"'],
-    [{ ack: 'kafka' }, '--ack must be `log`; it is "kafka"'],
+    [{ ack: 'disk' }, '--ack must be one of log, kafka; it is "disk"'],
+    [{ kafka: 'kafka' }, '--kafka must be brokers (HOST:PORT); it is "kafka"'],
+    [{ topicPrefix: 'a/b' }, '--topic-prefix must be up to 200 letters'],
     [
       { bodyLimitBytes: '64M' },
       '--body-limit-bytes must be bytes (67108864, 64MiB, 1GB), from 1 KiB to 256 MiB',

@@ -5,20 +5,28 @@
  */
 import { UsageError } from './errors.js'
 import { checkSettings } from './config/check.js'
+import { readKafkaAccess, type KafkaAccess } from './config/kafka.js'
 import { fileKey, KEYS, SETTINGS, settingOf, type Key, type Settings } from './config/schema.js'
 import { fromEnvironment, fromFile, type Environment, type Raw, type RawSettings } from './config/sources.js'
 import { suggest } from './config/suggest.js'
 import { readTokensFile, type TokenEntry } from './config/tokens.js'
+import { readTopicsFile, type TopicOverride } from './config/topics.js'
 
+export type { KafkaAccess } from './config/kafka.js'
 export type { TrustedProxies } from './config/networks.js'
 export type { Environment } from './config/sources.js'
 export type { TokenEntry } from './config/tokens.js'
+export type { TopicOverride } from './config/topics.js'
 export type { Key as ConfigKey, Settings } from './config/schema.js'
 
 /** Everything that can be set. Sizes in bytes, times in milliseconds, undefined where the text says "by default". */
 export interface Config extends Settings {
   /** Contents of the tokens file; undefined without one. In `open` mode only its credentials count. */
   readonly tokens: readonly TokenEntry[] | undefined
+  /** Contents of the topics file; undefined without one. */
+  readonly topics: readonly TopicOverride[] | undefined
+  /** Certificates and credentials for the brokers, from their files or the environment. Never to be printed. */
+  readonly kafkaAccess: KafkaAccess
 }
 
 export interface LoadedConfig {
@@ -57,20 +65,24 @@ export function loadConfig(
     values[key] = found === undefined ? settingOf(key).default : parsed(key, found)
   }
   const settings = values as unknown as Settings
-  const warnings = only === KEYS ? [...environment.warnings, ...checkSettings(settings)] : []
+  // What is not needed has its default, which contradicts nothing; but credentials that do not fit must not pass.
+  const isChecked = only === KEYS || only.includes('kafka')
+  const warnings = isChecked ? [...environment.warnings, ...checkSettings(settings)] : []
   const tokens = settings.tokensFile === undefined ? undefined : readTokensFile(settings.tokensFile)
   refuseTooManyTokens(settings, tokens)
-  return { config: Object.freeze({ ...settings, tokens }), sources, warnings }
+  const topics = settings.topicsFile === undefined ? undefined : readTopicsFile(settings.topicsFile)
+  const config = { ...settings, tokens, topics, kafkaAccess: readKafkaAccess(settings) }
+  return { config: Object.freeze(config), sources, warnings }
 }
 
 /**
  * The defaults with some values replaced, for embedding: checked as those of the file, in camelCase, and what is undefined
- * is not given. Nothing but the tokens file is read.
+ * is not given. Nothing but the files that they name is read.
  *
  * @throws UsageError for anything that is wrong
  */
 export function configWith(values: Partial<Config> = {}): Config {
-  const { tokens: given, ...others } = values
+  const { tokens: given, topics: givenTopics, kafkaAccess = undefined, ...others } = values
   const named = Object.entries(others).filter(([, value]) => value !== undefined)
   const replaced = named.map(([key, value]) => [key, parsed(knownKey(key), givenRaw(key, value))])
   const defaults = KEYS.map((key) => [key, SETTINGS[key].default])
@@ -79,7 +91,9 @@ export function configWith(values: Partial<Config> = {}): Config {
   const tokens =
     given ?? (settings.tokensFile === undefined ? undefined : readTokensFile(settings.tokensFile))
   refuseTooManyTokens(settings, tokens)
-  return Object.freeze({ ...settings, tokens })
+  const topics =
+    givenTopics ?? (settings.topicsFile === undefined ? undefined : readTopicsFile(settings.topicsFile))
+  return Object.freeze({ ...settings, tokens, topics, kafkaAccess: kafkaAccess ?? readKafkaAccess(settings) })
 }
 
 const givenRaw = (key: string, value: unknown): Raw => ({ value, origin: `config.${key}`, from: 'file' })

@@ -16,6 +16,8 @@ const COMMANDS = [
   'rejects replay',
   'explain',
   'doctor',
+  'topics',
+  'topics create',
 ]
 
 describe('--help', () => {
@@ -51,6 +53,8 @@ describe('wrong usage: exit code 2, and a suggestion', () => {
     [['rejects', 'reply'], 'replay'],
     [['rejects', 'replay', '--forse', 'x'], '--force'],
     [['doctor', '--jsn'], '--json'],
+    [['topics', 'creat'], 'create'],
+    [['topic'], 'topics'],
   ])('%j', async (args, suggestion) => {
     const { err, out, code } = await run(...args)
     expect(code).toBe(2)

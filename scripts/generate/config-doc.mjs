@@ -7,11 +7,15 @@ export function configDoc({ SETTINGS, KEYS, GROUPS, fileKey, flagName, envName }
   })
 
   function entry(key) {
-    const { kind, about, more, alsoEnv } = SETTINGS[key]
+    const { kind, about, more, alsoEnv, secret } = SETTINGS[key]
+    const title = secret ? envName(key) : `--${flagName(key)}`
+    const noFlag = secret
+      ? ' Has no flag: other users of a machine can read the arguments of its processes.'
+      : ''
     const names = [`\`${envName(key)}\``, ...(alsoEnv ? [`\`${alsoEnv}\``] : [])].join(' or ')
-    return `### \`--${flagName(key)}\`
+    return `### \`${title}\`
 
-${sentence(about)}${more ? ` ${more}` : ''}
+${sentence(about)}${more ? ` ${more}` : ''}${noFlag}
 
 * value: ${kind.accepts}
 * default: ${shown(SETTINGS[key])}
@@ -32,7 +36,14 @@ Every setting is a flag, an environment variable and a key of the JSON file that
 * Unknown flags and unknown keys of the file are errors (exit code 2). Unknown variables under \`SLUICEGATE_\` only warn;
   those that Kubernetes makes for a service of that name (\`SLUICEGATE_PORT=tcp://…\`, \`SLUICEGATE_SERVICE_HOST\`) are ignored.
 
-## The tokens file
+${FILES}
+
+${sections.join('\n\n')}
+`
+}
+
+// What settings name, beside their values.
+const FILES = `## The tokens file
 
 \`--tokens-file\` names a JSON file. \`token\` is required; the rest names what stands for that token on \`/import\`:
 
@@ -53,9 +64,28 @@ Every setting is a flag, an environment variable and a key of the JSON file that
 With \`--auth tokens\` no other token is taken; with \`--auth open\` every token is, and the file only lends its credentials.
 It is read at start: a change needs a restart. Keep it readable for the server alone.
 
-${sections.join('\n\n')}
-`
+## The topics file
+
+\`--topics-file\` names a JSON file with the tokens whose records go elsewhere: a \`prefix\` instead of \`--topic-prefix\`,
+or a topic for \`track\`, \`engage\`, \`groups\`, \`import\`:
+
+\`\`\`json
+{
+  "topics": [
+    { "token": "0123456789abcdef", "prefix": "shop." },
+    { "token": "fedcba9876543210", "track": "app-events", "import": "app-events" }
+  ]
 }
+\`\`\`
+
+It is read at start. A record goes where the file of that day says when it is published, not where it said when the record
+arrived: records that were sent already stay where they are.
+
+## Secrets
+
+Passwords and passphrases are read from files (\`…-file\`, the way of container secrets) or from the environment, never
+from a flag. A newline at the end of the file is not part of them. They are shown as \`***\` by \`--print-config\` and doctor, and
+stand in no log line, message or status. They are read at start.`
 
 function shown({ shownDefault, kind, default: value }) {
   return shownDefault ?? kind.show(value)

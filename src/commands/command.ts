@@ -20,7 +20,8 @@ export function command(name: string, about: string, notes = ''): Command {
 /** Adds a flag for each setting; those that are not `common` are hidden, to be found by --help-all. */
 export function addSettings(to: Command, keys: readonly ConfigKey[]): Command {
   for (const key of keys) {
-    const { kind, about, alsoEnv, common } = settingOf(key)
+    const { kind, about, alsoEnv, common, secret } = settingOf(key)
+    if (secret === true) continue
     const also = alsoEnv === undefined ? '' : ` $${alsoEnv}`
     const option = new Option(
       `--${flagName(key)} <${kind.placeholder}>`,
@@ -29,6 +30,14 @@ export function addSettings(to: Command, keys: readonly ConfigKey[]): Command {
     to.addOption(option.hideHelp(common !== true && keys === KEYS))
   }
   return to.addOption(new Option('--config <FILE>', 'JSON with any of these settings $SLUICEGATE_CONFIG'))
+}
+
+/** Adds flags for those of `keys` that have none yet; they work, but --help leaves them out. */
+export function addHiddenSettings(to: Command, keys: readonly ConfigKey[]): Command {
+  const others = addSettings(command('others', ''), keys).options
+  const known = new Set(to.options.map((option) => option.long))
+  for (const option of others) if (!known.has(option.long)) to.addOption(option.hideHelp())
+  return to
 }
 
 export function shownDefault(key: ConfigKey): string {
@@ -87,9 +96,10 @@ export function allSettings(): string {
   const sections = GROUPS.map((group) => {
     const keys = KEYS.filter((key) => settingOf(key).group === group)
     const rows = keys.map((key) => {
-      const { kind, about, alsoEnv } = settingOf(key)
+      const { kind, about, alsoEnv, secret } = settingOf(key)
       const names = [envName(key), alsoEnv].filter((name) => name !== undefined).join(', ')
-      return `  --${flagName(key)} ${kind.placeholder}\n      ${about} [${shownDefault(key)}]\n      ${names}; in the file ${fileKey(key)}`
+      const title = secret === true ? '(no flag)' : `--${flagName(key)} ${kind.placeholder}`
+      return `  ${title}\n      ${about} [${shownDefault(key)}]\n      ${names}; in the file ${fileKey(key)}`
     })
     return `${group}\n${rows.join('\n')}`
   })

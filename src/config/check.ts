@@ -1,18 +1,56 @@
 /** Checks between settings: each message names both values and what to change. */
 import { UsageError } from '../errors.js'
 import { showBytes } from './kinds.js'
-import { flagName, type Key, type Settings } from './schema.js'
+import { envName, flagName, settingOf, type Key, type Settings } from './schema.js'
 
 type Check = (settings: Settings) => string | undefined
 
 const flag = (key: Key): string => `--${flagName(key)}`
 const size = (key: Key, settings: Settings): string => `${flag(key)} (${showBytes(Number(settings[key]))})`
 
+const TLS_KEYS = [
+  'kafkaTlsCaFile',
+  'kafkaTlsCertFile',
+  'kafkaTlsKeyFile',
+  'kafkaTlsKeyPassphrase',
+  'kafkaTlsKeyPassphraseFile',
+] as const
 /** What the 2000 records of a request may ordinarily grow by, and what each byte of a small body may. */
 const GROWTH_BYTES = 4 * 2 ** 20
 const GROWTH_RATIO = 50
 
 const ERRORS: readonly Check[] = [
+  (s) =>
+    s.ack === 'kafka' && s.kafka.length === 0
+      ? '--ack kafka needs --kafka HOST:PORT,…, the brokers to wait for'
+      : undefined,
+  (s) =>
+    s.kafkaSasl !== 'none' && s.kafkaSaslUsername === undefined
+      ? `--kafka-sasl ${s.kafkaSasl} needs --kafka-sasl-username NAME`
+      : undefined,
+  (s) =>
+    s.kafkaSasl !== 'none' && (s.kafkaSaslPassword === undefined) === (s.kafkaSaslPasswordFile === undefined)
+      ? `--kafka-sasl ${s.kafkaSasl} needs the password once: ` +
+        `--kafka-sasl-password-file FILE or the variable ${envName('kafkaSaslPassword')}`
+      : undefined,
+  (s) =>
+    s.kafkaSasl === 'none' &&
+    (s.kafkaSaslUsername ?? s.kafkaSaslPassword ?? s.kafkaSaslPasswordFile) !== undefined
+      ? 'a user or password for Kafka is given, but --kafka-sasl is none: give plain, scram-sha-256 or scram-sha-512'
+      : undefined,
+  (s) => {
+    const given = TLS_KEYS.find((key) => s[key] !== undefined)
+    if (s.kafkaTls === 'on' || given === undefined) return undefined
+    return `${settingOf(given).secret === true ? envName(given) : flag(given)} needs --kafka-tls on`
+  },
+  (s) =>
+    (s.kafkaTlsCertFile === undefined) !== (s.kafkaTlsKeyFile === undefined)
+      ? '--kafka-tls-cert-file and --kafka-tls-key-file belong together: give both or none'
+      : undefined,
+  (s) =>
+    s.kafkaTlsKeyPassphrase !== undefined && s.kafkaTlsKeyPassphraseFile !== undefined
+      ? `give the passphrase once: --kafka-tls-key-passphrase-file or ${envName('kafkaTlsKeyPassphrase')}`
+      : undefined,
   (s) =>
     s.port !== 0 && s.port === s.opsPort && s.host === s.opsHost
       ? `--port and --ops-port are both ${s.port}: give the ops listener a port of its own`
@@ -45,6 +83,14 @@ const ERRORS: readonly Check[] = [
 ]
 
 const WARNINGS: readonly Check[] = [
+  (s) =>
+    s.kafka.length > 0 && s.kafkaSasl === 'plain' && s.kafkaTls === 'off'
+      ? '--kafka-sasl plain without --kafka-tls on: the password can be read on the way'
+      : undefined,
+  (s) =>
+    s.kafka.length === 0 && (s.kafkaTls === 'on' || s.kafkaSasl !== 'none' || s.topicsFile !== undefined)
+      ? 'settings of Kafka are given, but no brokers (--kafka HOST:PORT,…): nothing is published'
+      : undefined,
   (s) =>
     s.auth === 'open' && s.tokensFile !== undefined
       ? '--tokens-file gives credentials for /import, but with --auth open any token is taken'

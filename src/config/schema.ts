@@ -6,7 +6,7 @@
 import { bytes, choice, duration, integer, list, matching, text, type Kind } from './kinds.js'
 import { aliases, NO_ALIASES, PATH, trustedProxies } from './networks.js'
 
-export const GROUPS = ['Serving', 'Clients', 'Storage', 'Limits', 'Running'] as const
+export const GROUPS = ['Serving', 'Clients', 'Storage', 'Kafka', 'Limits', 'Running'] as const
 export type Group = (typeof GROUPS)[number]
 
 export interface Setting<T> {
@@ -23,7 +23,7 @@ export interface Setting<T> {
   readonly alsoEnv?: string
   /** Listed by `serve --help`; the others by `serve --help-all`. */
   readonly common?: true
-  /** Masked by --print-config. */
+  /** Masked wherever settings are shown; has no flag, since other users of a machine can read a process's arguments. */
   readonly secret?: true
 }
 
@@ -46,6 +46,7 @@ const MiB = 2 ** 20
 const GiB = 2 ** 30
 const DAY_MS = 86_400_000
 const port = integer(0, 65_535)
+const broker = matching('HOST:PORT', /^[\w.-]+:\d{1,5}$/, 'brokers (HOST:PORT)')
 const host = matching('HOST', /^[\w.:%-]+$/, 'an address or a host name')
 
 // A table: two or three lines a setting.
@@ -124,8 +125,16 @@ export const SETTINGS = {
     about: 'folder of this writer in the data directory',
   }),
   ack: setting({
-    group: 'Storage', kind: choice('log'), default: 'log',
-    about: 'what an answer stands on: the synced log',
+    group: 'Storage', kind: choice('log', 'kafka'), default: 'log', common: true,
+    about: 'success is answered once log or Kafka has it',
+    more: '`log`: once the record is on stable storage; answers never wait for Kafka. `kafka`: once its partition ' +
+      'has acknowledged it as well, with `acks=all`. The event is in the log in both cases.',
+  }),
+  ackDeadlineMs: setting({
+    group: 'Storage', kind: duration(100, 600_000), default: 10_000,
+    about: 'with --ack kafka: 503 after this time',
+    more: 'The event stays in the log and is published later; a client that repeats the request sends the same ' +
+      '`$insert_id` again.',
   }),
   logMaxBytes: optional({
     group: 'Storage', shownDefault: '16 GiB or half the free disk', common: true,
@@ -154,6 +163,103 @@ export const SETTINGS = {
     group: 'Storage', kind: bytes(0, 2 ** 40), default: 64 * MiB,
     about: 'most that torn ends set aside may take; oldest go',
     more: 'After a crash the unfinished end of a log, never acknowledged, is cut off and kept in `quarantine/`.',
+  }),
+
+  kafka: setting({
+    group: 'Kafka', kind: list('LIST', broker), default: [], common: true,
+    about: 'brokers to publish to (HOST:PORT,…)',
+    more: 'Some of the cluster are enough, the others are learned from them. Empty: nothing is published. ' +
+      'IPv6 addresses need a host name.',
+  }),
+  topicPrefix: setting({
+    group: 'Kafka', default: 'sluicegate.', common: true,
+    kind: matching('TEXT', /^[\w.-]{0,200}$/, 'up to 200 letters, digits, ., _ and -, or nothing'),
+    about: 'topics are this and track, engage, groups, import',
+    more: 'Topics are never made by the server: `sluicegate topics create` does it.',
+  }),
+  topicsFile: optional({
+    group: 'Kafka', kind: text('FILE'), shownDefault: 'none',
+    about: 'JSON with tokens whose topics are others',
+  }),
+  kafkaFrom: setting({
+    group: 'Kafka', kind: choice('start', 'end'), default: 'start',
+    about: 'where the first publishing of a log begins',
+    more: '`start`: with the oldest record that the log still has. `end`: with what comes from now on; what was ' +
+      'before is not published. Only asked when nothing of this log was ever published.',
+  }),
+  kafkaExactlyOnce: setting({
+    group: 'Kafka', kind: choice('require', 'prefer'), default: 'require',
+    about: 'without exactly once: refuse, or at least once',
+    more: 'Exactly once reaches into the pinned Kafka client. When that is not what it should be, `require` ' +
+      'publishes nothing and says why, `prefer` publishes at least once and says so.',
+  }),
+  kafkaCompression: setting({
+    group: 'Kafka', kind: choice('none', 'gzip', 'lz4', 'zstd'), default: 'none',
+    about: 'compression of batches',
+  }),
+  kafkaLingerMs: setting({
+    group: 'Kafka', kind: duration(0, 60_000), default: 5,
+    about: 'wait so long for a batch to grow',
+    more: 'Grows by itself under load; 0 sends at once.',
+  }),
+  kafkaBatchBytes: setting({
+    group: 'Kafka', kind: bytes(16 * 1024, 64 * MiB), default: 900 * 1024,
+    about: 'size of a batch, before compression',
+    more: 'A larger record makes a batch of its own. Stays below the topic\'s `max.message.bytes` in any case.',
+  }),
+  kafkaClientId: setting({
+    group: 'Kafka', default: 'sluicegate',
+    kind: matching('NAME', /^[\w.-]{1,200}$/, 'up to 200 letters, digits, ., _ and -'),
+    about: 'name in the logs and quotas of brokers',
+  }),
+  kafkaConnectTimeoutMs: setting({
+    group: 'Kafka', kind: duration(100, 600_000), default: 5000,
+    about: 'time to connect to a broker, TLS included',
+  }),
+  kafkaRequestTimeoutMs: setting({
+    group: 'Kafka', kind: duration(500, 600_000), default: 10_000,
+    about: 'time for a broker to answer',
+    more: 'A broker that hangs is noticed after this time; what was sent to it is then sent again.',
+  }),
+  kafkaTls: setting({
+    group: 'Kafka', kind: choice('off', 'on'), default: 'off',
+    about: 'connect to the brokers with TLS',
+  }),
+  kafkaTlsCaFile: optional({
+    group: 'Kafka', kind: text('FILE'), shownDefault: "Node's own list",
+    about: 'PEM of the authorities that sign the brokers',
+  }),
+  kafkaTlsCertFile: optional({
+    group: 'Kafka', kind: text('FILE'), shownDefault: 'none',
+    about: 'PEM of the client certificate',
+  }),
+  kafkaTlsKeyFile: optional({
+    group: 'Kafka', kind: text('FILE'), shownDefault: 'none',
+    about: 'PEM of the client certificate\'s key',
+  }),
+  kafkaTlsKeyPassphrase: optional({
+    group: 'Kafka', kind: text('TEXT'), shownDefault: 'none', secret: true,
+    about: 'passphrase of that key',
+  }),
+  kafkaTlsKeyPassphraseFile: optional({
+    group: 'Kafka', kind: text('FILE'), shownDefault: 'none',
+    about: 'file that holds the passphrase of that key',
+  }),
+  kafkaSasl: setting({
+    group: 'Kafka', kind: choice('none', 'plain', 'scram-sha-256', 'scram-sha-512'), default: 'none',
+    about: 'how to log in to the brokers',
+  }),
+  kafkaSaslUsername: optional({
+    group: 'Kafka', kind: text('NAME'), shownDefault: 'none',
+    about: 'user to log in as',
+  }),
+  kafkaSaslPassword: optional({
+    group: 'Kafka', kind: text('TEXT'), shownDefault: 'none', secret: true,
+    about: 'password of that user',
+  }),
+  kafkaSaslPasswordFile: optional({
+    group: 'Kafka', kind: text('FILE'), shownDefault: 'none',
+    about: 'file that holds the password of that user',
   }),
 
   bodyLimitBytes: setting({
@@ -242,7 +348,7 @@ export const flagName = (key: string): string => snake(key).replaceAll('_', '-')
 /** `SLUICEGATE_BODY_LIMIT_BYTES`. */
 export const envName = (key: string): string => `SLUICEGATE_${snake(key).toUpperCase()}`
 
-/** All settings with their values, before the tokens file is read. */
+/** All settings with their values, before the files that they name are read. */
 export type Settings = {
   readonly [K in Key]: (typeof SETTINGS)[K] extends Setting<infer T> ? T : never
 }

@@ -1,7 +1,7 @@
 /** The tokens file: which tokens `tokens` mode takes, and which credentials stand for them on /import. */
 import { UsageError } from '../errors.js'
+import { Place } from './place.js'
 import { readJsonFile } from './sources.js'
-import { suggest } from './suggest.js'
 
 export interface ServiceAccount {
   readonly username: string
@@ -27,10 +27,10 @@ export function readTokensFile(path: string): readonly TokenEntry[] {
 }
 
 export function parseTokens(content: unknown, path: string): readonly TokenEntry[] {
-  const root = new Place(path, '')
+  const root = new Place(`tokens file ${path}`, '')
   const list = root.object(content, ['tokens'])['tokens']
-  const entries = new Place(path, 'tokens').array(list).map((entry, index) => {
-    return tokenEntry(entry, new Place(path, `tokens[${index}]`))
+  const entries = new Place(`tokens file ${path}`, 'tokens').array(list).map((entry, index) => {
+    return tokenEntry(entry, new Place(`tokens file ${path}`, `tokens[${index}]`))
   })
   if (entries.length === 0) throw new UsageError(`tokens file ${path}: tokens must not be empty`)
   refuseDoubles(entries, path)
@@ -86,40 +86,5 @@ function refuseDoubles(entries: readonly TokenEntry[], path: string): void {
     for (const [at, key] of entry.apiKeys.entries()) take('api_key', key, `tokens[${index}].api_keys[${at}]`)
     for (const [at, secret] of entry.secrets.entries())
       take('secret', secret, `tokens[${index}].secrets[${at}]`)
-  }
-}
-
-/** A place in the file, for messages: `tokens[2].secrets[0]`. */
-class Place {
-  constructor(
-    private readonly path: string,
-    private readonly name: string,
-  ) {}
-
-  in(member: string): Place {
-    return new Place(this.path, `${this.name}.${member}`)
-  }
-
-  item(index: number): Place {
-    return new Place(this.path, `${this.name}[${index}]`)
-  }
-
-  fail(problem: string): never {
-    throw new UsageError(`tokens file ${this.path}: ${this.name || 'the file'} ${problem}`)
-  }
-
-  text(value: unknown): string {
-    return typeof value === 'string' && value !== '' ? value : this.fail('must be text that is not empty')
-  }
-
-  array(value: unknown): readonly unknown[] {
-    return Array.isArray(value) ? value : this.fail('must be a list')
-  }
-
-  object(value: unknown, known: readonly string[]): Readonly<Record<string, unknown>> {
-    if (typeof value !== 'object' || value === null || Array.isArray(value)) this.fail('must be an object')
-    const unknown = Object.keys(value as object).find((key) => !known.includes(key))
-    if (unknown !== undefined) this.fail(`has an unknown member ${unknown}${suggest(unknown, known)}`)
-    return value as Readonly<Record<string, unknown>>
   }
 }
