@@ -21,6 +21,7 @@ const PARTS = {
   python: () => command('python3'),
   kcat: () => command('kcat', '-V'),
   jq: () => command('jq'),
+  openssl: () => command('openssl', 'version'),
   strace: () => command('strace', '-V'),
   nginx: () => command('nginx', '-v') ?? command('openssl', 'version'),
   prometheus: () => command('prometheus') ?? command('promtool'),
