@@ -5,6 +5,7 @@ import { fileURLToPath } from 'node:url'
 import { configDoc } from './generate/config-doc.mjs'
 import { errorsDoc } from './generate/errors-doc.mjs'
 import { metricsDoc } from './generate/metrics-doc.mjs'
+import { kafkaErrorsDoc } from './generate/kafka-errors-doc.mjs'
 import { loadSources } from './generate/modules.mjs'
 import { rustProblems, typescriptProblems } from './generate/problems.mjs'
 
@@ -16,9 +17,10 @@ const { problems } = readJson('native/problems.json')
 put('native/core/src/problem.rs', rustProblems(problems))
 put('src/decode/problems.ts', typescriptProblems(problems))
 
-const sources = await loadSources(root, ['config/schema.ts', 'metrics.ts'])
+const sources = await loadSources(root, ['config/schema.ts', 'metrics.ts', 'ship/kafka/error-table.ts'])
 put('docs/CONFIG.md', configDoc(sources['config/schema.ts']))
 put('docs/METRICS.md', metricsDoc(sources['metrics.ts']))
+put('docs/KAFKA_ERRORS.md', kafkaErrorsDoc(sources['ship/kafka/error-table.ts']))
 put('docs/ERRORS.md', errorsDoc(problems, readJson('scripts/generate/examples.json')))
 
 if (check && stale.length > 0) {

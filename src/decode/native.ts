@@ -4,7 +4,7 @@
  */
 import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from '../record.js'
 import { packageVersion } from '../version.js'
-import { checkAddonFiles } from './addon-file.js'
+import { checkAddonFiles } from '../addon-file.js'
 import {
   type DecodedBatch,
   type Decoder,

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, expect, it } from 'vitest'
-import { checkAddonFiles, checkWhole } from '../../src/decode/addon-file.js'
+import { checkAddonFiles, checkWhole } from '../src/addon-file.js'
 
 const folder = mkdtempSync(join(tmpdir(), 'sluicegate-addon-'))
 afterAll(() => rmSync(folder, { recursive: true }))

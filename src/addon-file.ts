@@ -19,7 +19,7 @@ export function checkAddonFiles(platform: string = process.platform, arch: strin
 
 /** A local build, and the platform package's. */
 function candidates(suffix: string): string[] {
-  const local = fileURLToPath(new URL(`../../native/sluicegate.${suffix}.node`, import.meta.url))
+  const local = fileURLToPath(new URL(`../native/sluicegate.${suffix}.node`, import.meta.url))
   return [...(existsSync(local) ? [local] : []), ...installed(`sluicegate-${suffix}`)]
 }
 
