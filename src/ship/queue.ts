@@ -1,0 +1,70 @@
+/** The records of one lane that are not in a batch yet, oldest first. */
+import type { LogRecord } from '../log/types.js'
+import { Arena } from './arena.js'
+import { recordBytes, type ShipRecord, wireBytes } from './flight.js'
+
+export interface BatchLimits {
+  readonly recordsMax: number
+  /** Of a batch before compression. */
+  readonly bytesMax: number
+}
+
+export class Queue {
+  private records: ShipRecord[] = []
+  private wireBytes = 0
+  private sinceMs = 0
+  private arena = new Arena()
+
+  get length(): number {
+    return this.records.length
+  }
+
+  get oldest(): ShipRecord | undefined {
+    return this.records[0]
+  }
+
+  /** When the oldest came, or the last batch was taken; undefined when it is empty. */
+  get queuedSinceMs(): number | undefined {
+    return this.records.length === 0 ? undefined : this.sinceMs
+  }
+
+  /** A copy that stays when the reader goes on. */
+  copy({ offset, writtenMs, key, value }: LogRecord): ShipRecord {
+    return { offset, writtenMs, key: this.arena.copy(key), value: this.arena.copy(value) }
+  }
+
+  /** Answers the memory that it takes. */
+  push(record: ShipRecord, nowMs: number): number {
+    if (this.records.length === 0) this.sinceMs = nowMs
+    this.records.push(record)
+    this.wireBytes += wireBytes(record)
+    return recordBytes(record)
+  }
+
+  fills({ recordsMax, bytesMax }: BatchLimits): boolean {
+    return this.records.length >= recordsMax || this.wireBytes >= bytesMax
+  }
+
+  /** The oldest records, one at least, that fit into a batch. */
+  take({ recordsMax, bytesMax }: BatchLimits, nowMs: number): ShipRecord[] {
+    let [count, bytes] = [0, 0]
+    while (count < Math.min(recordsMax, this.records.length)) {
+      const more = wireBytes(this.records[count]!)
+      if (count > 0 && bytes + more > bytesMax) break
+      bytes += more
+      count++
+    }
+    this.wireBytes -= bytes
+    this.sinceMs = nowMs
+    return this.records.splice(0, count)
+  }
+
+  /** Forgets all; answers the memory that is free by it. */
+  clear(): number {
+    const bytes = this.records.reduce((sum, record) => sum + recordBytes(record), 0)
+    this.records = []
+    this.wireBytes = 0
+    this.arena = new Arena()
+    return bytes
+  }
+}

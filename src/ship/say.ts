@@ -1,0 +1,6 @@
+/** What the shipper has to say to the operator. */
+export type Say = (
+  level: 'info' | 'warn' | 'error',
+  message: string,
+  fields?: Record<string, unknown>,
+) => void

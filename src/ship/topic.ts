@@ -1,0 +1,179 @@
+/**
+ * One topic: its partitions, and what becomes of its records while it is missing or its number of partitions changes.
+ *
+ * A new number holds from one noted offset of the log on. Records from there on wait until everything before is done
+ * with: a key may now belong to another partition, and must not overtake itself (promise P6).
+ */
+import type { LogRecord } from '../log/types.js'
+import { Lane } from './lane.js'
+import { OffsetSet } from './offset-set.js'
+import { partitionOf } from './route.js'
+import type { SinkCause, TopicView } from './sink.js'
+import type { TopicState } from './state.js'
+
+export type MakeLane = (topic: string, partition: number, from: number) => Lane
+
+export class Topic {
+  id = ''
+  partitions = 0
+  next: TopicState['next']
+  lanes: Lane[] = []
+  /** Why it cannot be used now. */
+  cause: SinkCause | undefined
+  /** max.message.bytes, if it is known. */
+  messageBytesMax: number | undefined
+  /** First record that came before the topic was ever seen. */
+  waitingFrom: number | undefined
+  /** What of it is at the broker is not known: the state was lost. */
+  unknown = false
+  /** Records that came before the topic was ever seen and have not been read again. */
+  waiting = 0
+  /** Records that a search has found, of which no state told. */
+  private arrived: OffsetSet | undefined
+  private waitingTo = 0
+  private waitingMs = 0
+
+  constructor(
+    readonly name: string,
+    private readonly makeLane: MakeLane,
+  ) {}
+
+  restore({ id, partitions, next, waitingFrom, unknown, lanes }: TopicState, head: number): void {
+    Object.assign(this, { id, partitions, next, waitingFrom, unknown })
+    this.addLanes(Math.max(partitions, next?.partitions ?? 0), head)
+    for (const lane of lanes) {
+      const made = this.makeLane(this.name, lane.partition, lane.from ?? head)
+      made.restore(lane, head)
+      this.lanes[lane.partition] = made
+    }
+  }
+
+  state(): TopicState {
+    const { name, id, partitions, next, waitingFrom, unknown } = this
+    const lanes = this.lanes
+      .map((lane) => lane.state())
+      .filter(
+        ({ producer, from, doubtfulTo }) => producer !== undefined || from !== undefined || doubtfulTo > 0,
+      )
+    return { name, id, partitions, next, waitingFrom, unknown, lanes }
+  }
+
+  /** The lane that takes the record now; undefined when it has to wait: it is then noted. */
+  laneFor(record: LogRecord): Lane | undefined {
+    const { offset, keyHash } = record
+    if (this.partitions === 0) {
+      this.noteWaiting(record)
+      return undefined
+    }
+    if (this.next !== undefined && offset >= this.next.from) {
+      this.lanes[partitionOf(keyHash, this.next.partitions)]!.miss(record)
+      return undefined
+    }
+    if (offset < this.waitingTo && this.waiting > 0) this.waiting--
+    if (this.arrived?.has(offset) === true) return undefined
+    return this.lanes[partitionOf(keyHash, this.partitions)]
+  }
+
+  /** Whether the lane's next record waits for a change of the number of partitions. */
+  isHeld({ taken }: Lane): boolean {
+    return this.next !== undefined && taken >= this.next.from
+  }
+
+  get oldestMs(): number | undefined {
+    return this.waiting > 0 ? this.waitingMs : undefined
+  }
+
+  /**
+   * What the cluster says of it now. Answers what happened, for the operator's log, or undefined.
+   *
+   * @param head every record below has been read once
+   */
+  learn({ id, partitions, messageBytesMax }: TopicView, head: number): string | undefined {
+    this.cause = undefined
+    this.messageBytesMax = messageBytesMax
+    if (this.partitions === 0) return this.appear(id, partitions, head)
+    if (id !== this.id) return this.recreated(id, partitions, head)
+    const known = this.next?.partitions ?? this.partitions
+    // A second change while the first is under way is seen again when that is over.
+    if (partitions <= known || this.next !== undefined) return undefined
+    this.next = { partitions, from: head }
+    this.addLanes(partitions, head)
+    return `${this.name} has ${partitions} partitions now (${known} before), which count from offset ${head} on`
+  }
+
+  noteArrived(offset: number): void {
+    this.arrived ??= new OffsetSet()
+    this.arrived.add(offset)
+  }
+
+  /** Lanes of which nothing was known go on once all have been searched: a record may be in any of them. */
+  finishSearch(): boolean {
+    const unknown = this.lanes.filter(({ unknownFrom }) => unknownFrom !== undefined)
+    if (unknown.length === 0 || unknown.some(({ searched }) => !searched)) return false
+    for (const lane of unknown) lane.unknownFrom = undefined
+    return true
+  }
+
+  /** The change of partitions is over once everything before is done with. */
+  finishChange(): boolean {
+    const { next } = this
+    if (next === undefined) return false
+    if (this.lanes.some(({ oldest, unknownFrom }) => (unknownFrom ?? oldest ?? next.from) < next.from))
+      return false
+    // Lanes that are being read back have not seen all their old records yet.
+    if (this.lanes.some(({ behind, taken }) => behind && taken < next.from)) return false
+    this.partitions = next.partitions
+    this.next = undefined
+    return true
+  }
+
+  private appear(id: string, partitions: number, head: number): string | undefined {
+    const from = this.waitingFrom ?? head
+    Object.assign(this, { id, partitions, waitingFrom: undefined })
+    this.addLanes(partitions, from)
+    for (const lane of this.lanes) {
+      lane.beBehind(head)
+      if (this.unknown) lane.beUnknown()
+    }
+    this.unknown = false
+    return from < head
+      ? `${this.name} is there now; records from offset ${from} on are sent to it`
+      : undefined
+  }
+
+  /** Deleted and created again: what was in it is gone, what is under way may have arrived in either. */
+  private recreated(id: string, partitions: number, head: number): string {
+    this.id = id
+    this.arrived = undefined
+    const message = `${this.name} was deleted and created again`
+    if (partitions === this.partitions && this.next === undefined) {
+      for (const lane of this.lanes) lane.forgetBroker()
+      return `${message}; what was in it is gone, sending goes on`
+    }
+    const from = Math.min(head, ...this.lanes.map((lane) => lane.state().from ?? head))
+    for (const lane of this.lanes) lane.drop()
+    Object.assign(this, { partitions, next: undefined, lanes: [] })
+    this.addLanes(partitions, from)
+    for (const lane of this.lanes) {
+      lane.beBehind(head)
+      if (from < head) lane.beUnknown()
+    }
+    return `${message} with ${partitions} partitions; sending goes on at offset ${from}`
+  }
+
+  private addLanes(partitions: number, from: number): void {
+    for (let partition = this.lanes.length; partition < partitions; partition++) {
+      this.lanes.push(this.makeLane(this.name, partition, from))
+    }
+  }
+
+  private noteWaiting({ offset, writtenMs }: LogRecord): void {
+    if (this.waitingFrom === undefined) {
+      this.waitingFrom = offset
+      this.waitingMs = writtenMs
+    }
+    if (offset < this.waitingTo) return
+    this.waiting++
+    this.waitingTo = offset + 1
+  }
+}
