@@ -17,6 +17,13 @@ export class UsageError extends SluicegateError {
   }
 }
 
+/** The event is in the log, but Kafka did not acknowledge it in time (`--ack kafka`); the request is answered 503. */
+export class NotAcknowledged extends SluicegateError {
+  constructor(message: string) {
+    super('kafka_unacknowledged', message)
+  }
+}
+
 /** The log cannot keep anything now; requests are answered 503 (rule R1). */
 export class LogUnavailable extends SluicegateError {
   constructor(

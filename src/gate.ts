@@ -2,7 +2,7 @@
  * The composition root: builds the parts in order, starts them, and stops them in reverse. The order matters: the lock
  * before anything is read, the log before anyone is let in, the public listener last.
  */
-import { randomBytes } from 'node:crypto'
+import { randomBytes, randomInt } from 'node:crypto'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Budget } from './budget.js'
@@ -23,6 +23,7 @@ import { Rejects } from './rejects.js'
 import { Replayed } from './rejects/replayed.js'
 import { Replayer, type ReplayRequest, type ReplayResult } from './replay.js'
 import { RequestIds } from './request-id.js'
+import { Shipping } from './ship/shipping.js'
 import { fullnessWarning, Growth, type Phase, readiness, type StatusParts, statusOf } from './status.js'
 import { Storage } from './storage.js'
 import { OtherWriters } from './storage/other-writers.js'
@@ -81,11 +82,15 @@ async function start(
   sayIfForTrials(logger)
   const storage = new Storage(config, { logger, clock, disk })
   const parts = build(config, storage, { logger, clock, entrance })
-  const { ingest } = parts
+  const { ingest, shipping } = parts
   const replays = new Replays(config, storage, parts, disk)
   storage.onOpened = () => replays.open()
   started.push(() => storage.close())
   await storage.start()
+  if (shipping !== undefined) {
+    started.push(() => shipping.stop())
+    await shipping.start()
+  }
   const others = new OtherWriters(resolve(config.dataDir), config.writer)
   started.push(() => Promise.resolve(others.stop()))
   const status: StatusParts = { ...parts.status, others }
@@ -127,6 +132,8 @@ interface Parts {
   readonly intake: Intake
   readonly ingest: IngestListener
   readonly status: Omit<StatusParts, 'others'>
+  /** undefined without `--kafka`. */
+  readonly shipping: Shipping | undefined
 }
 
 interface Outer {
@@ -136,7 +143,8 @@ interface Outer {
 }
 
 /** Everything between the listeners and the storage; nothing here waits. */
-function build(config: Config, { log, rejectsLog }: Storage, { logger, clock, entrance }: Outer): Parts {
+function build(config: Config, storage: Storage, { logger, clock, entrance }: Outer): Parts {
+  const { log, rejectsLog } = storage
   const selection = selectDecoder(config.decoder, decoderOptions(config))
   const { decoder } = selection
   if (decoder.name === 'reference') logger.warn(`${selection.reason} Results are the same, at a higher cost.`)
@@ -146,7 +154,11 @@ function build(config: Config, { log, rejectsLog }: Storage, { logger, clock, en
   const ledger = new Ledger()
   const rejects = new Rejects(rejectsLog, decoder.tokens, clock, config.storeIp)
   const requestIds = new RequestIds(randomBytes(8))
-  const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
+  const shipping =
+    config.kafka.length === 0 ? undefined : shippingOf(config, storage, rejects, { logger, clock })
+  const waits = config.ack === 'kafka' && shipping !== undefined
+  const delivery = waits ? { delivery: shipping.acknowledgements } : {}
+  const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds, ...delivery })
   const ingest = entrance({ config, intake, budget, logger, clock })
   const status = {
     version: packageVersion(),
@@ -161,9 +173,21 @@ function build(config: Config, { log, rejectsLog }: Storage, { logger, clock, en
     intake,
     budget,
     counts: ingest.counts,
+    shipping,
     growth: new Growth(clock),
   }
-  return { budget, intake, ingest, status }
+  return { budget, intake, ingest, status, shipping }
+}
+
+function shippingOf(
+  config: Config,
+  { log, directory }: Storage,
+  rejects: Rejects,
+  { logger, clock }: Pick<Outer, 'logger' | 'clock'>,
+): Shipping {
+  const random = (): number => randomInt(2 ** 32) / 2 ** 32
+  const keepRejected = (record: Uint8Array): Promise<void> => rejects.keepSurely(record)
+  return new Shipping(config, { log, directory, logger, clock, random, keepRejected })
 }
 
 /** Replays of rejected records; what has been replayed is learned anew whenever the data directory is opened. */

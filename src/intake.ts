@@ -54,6 +54,12 @@ export interface Receipt {
   readonly flags: readonly Flag[]
 }
 
+/** `--ack kafka`: what an answer waits for beside the log. */
+export interface Delivery {
+  /** Resolves when Kafka has acknowledged the records; rejects with NotAcknowledged when it takes too long. */
+  of(firstOffset: number, records: number): Promise<void>
+}
+
 export interface IntakeParts {
   readonly decoder: Decoder
   readonly log: Log
@@ -61,6 +67,7 @@ export interface IntakeParts {
   readonly ledger: Ledger
   readonly clock: Clock
   readonly requestIds: RequestIds
+  readonly delivery?: Delivery
 }
 
 interface Parked {
@@ -83,8 +90,9 @@ export class Intake {
   }
 
   /**
-   * Decodes a request and resolves once its good records are on stable storage (promise P1).
-   * Rejects with LogUnavailable when they cannot be kept: then none of them is (rule R1).
+   * Decodes a request and resolves once its good records are on stable storage, or acknowledged by Kafka (promise P1).
+   * Rejects with LogUnavailable when they cannot be kept: then none of them is (rule R1); with NotAcknowledged when
+   * they are kept and Kafka takes too long.
    */
   take(request: IngestRequest): Promise<Receipt> {
     const context = this.contextOf(request)
@@ -113,7 +121,7 @@ export class Intake {
       const room = log.open(bytes)
       if (room === undefined) return undefined
       const batch = decoder.decode(request, context, room)
-      if (batch.status === Status.ok) return this.commit(batch, request, context)
+      if (batch.status === Status.ok) return this.commit(batch, request, context, room.records)
       bytes = batch.bytesNeeded
     }
   }
@@ -121,9 +129,16 @@ export class Intake {
   /**
    * All that is needed later is taken from `batch` now: it is the decoder's own and changes with the next request. What
    * waits holds nothing else, the body least of all.
+   *
+   * @param place of its first record in the log's batch
    */
-  private commit(batch: DecodedBatch, request: IngestRequest, context: RequestContext): Promise<Receipt> {
-    const { log, rejects, ledger } = this.parts
+  private commit(
+    batch: DecodedBatch,
+    request: IngestRequest,
+    context: RequestContext,
+    place: number,
+  ): Promise<Receipt> {
+    const { rejects, ledger } = this.parts
     const receipt = receiptOf(batch, context.requestId)
     const entry = ledger.entryOf(batch)
     const rejected = keepsRejects(batch, request)
@@ -139,8 +154,16 @@ export class Intake {
       throw error
     }
     return batch.accepted > 0
-      ? log.commit(batch.end, batch.accepted).then(issue, lose)
+      ? this.keep(batch.end, batch.accepted, place, request).then(issue, lose)
       : Promise.resolve(issue())
+  }
+
+  /** What is replayed does not wait for Kafka: to be told that it failed would have it replayed again. */
+  private keep(end: number, records: number, place: number, request: IngestRequest): Promise<unknown> {
+    const { log, delivery } = this.parts
+    const committed = log.commit(end, records)
+    if (delivery === undefined || request.replayedFromMs !== undefined) return committed
+    return committed.then(({ firstOffset }) => delivery.of(firstOffset + place, records))
   }
 
   private park(request: IngestRequest, context: RequestContext): Promise<Receipt> {

@@ -5,6 +5,7 @@
 import { collectDefaultMetrics, Counter, Gauge, Registry, type Metric } from 'prom-client'
 import type { Damage, LogStatus } from './log/types.js'
 import { KINDS } from './record.js'
+import type { ShippingStatus } from './ship/shipping.js'
 import type { StatusParts } from './status.js'
 
 export interface Metrics {
@@ -103,6 +104,23 @@ function* states({ log, rejectsLog }: StatusParts): Generator<Sample> {
 
 const damage = (kind: keyof Damage): Collect => ofLogs((status) => status.damage[kind])
 
+const SHIP_STATES = ['starting', 'shipping', 'degraded', 'waiting', 'restarting', 'stopped'] as const
+
+/** Nothing without `--kafka`. */
+function ofShip(value: (status: ShippingStatus) => number): Collect {
+  return ({ shipping }) => (shipping === undefined ? [] : one(value(shipping.status())))
+}
+
+function* shipStates({ shipping }: StatusParts): Generator<Sample> {
+  if (shipping === undefined) return
+  const status = shipping.status()
+  for (const state of SHIP_STATES) yield [{ state }, status.state === state ? 1 : 0]
+}
+
+const blockedPartitions = ofShip(({ topics }) =>
+  topics.reduce((sum, { blockedPartitions: blocked }) => sum + blocked, 0),
+)
+
 // A table: a line or two a metric.
 // oxfmt-ignore
 export const DECLARATIONS: readonly Declaration[] = [
@@ -143,6 +161,21 @@ export const DECLARATIONS: readonly Declaration[] = [
   counter('rejects_kept_total', 'Rejected records written to their log.', [], ({ rejects }) => one(rejects.kept)),
   counter('rejects_dropped_total', 'Rejected records beyond the rate, or that their log would not take: only counted.', [],
     ({ rejects }) => one(rejects.dropped)),
+
+  gauge('ship_state', '1 for the state that shipping to Kafka is in, 0 for the others.', ['state'], shipStates),
+  gauge('ship_lag_records', 'Records in the log that Kafka has not acknowledged.', [], ofShip((ship) => ship.lagRecords)),
+  gauge('ship_lag_seconds', 'Age of the oldest of them.', [], ofShip((ship) => ship.lagMs / 1000)),
+  gauge('ship_blocked_partitions', 'Partitions that do not get on; /status names their topics and why.', [], blockedPartitions),
+  gauge('ship_cursor', 'Offset below which everything is done with: retention obeys it.', [], ofShip((ship) => ship.cursor)),
+  gauge('ship_memory_bytes', 'Records in the memory of the shipper.', [], ofShip((ship) => ship.memoryBytes)),
+  gauge('ship_waiting_requests', 'Requests that wait for Kafka (--ack kafka).', [], ofShip((ship) => ship.waiting)),
+  counter('ship_late_requests_total', 'Requests answered 503 because Kafka took too long (--ack kafka).', [], ofShip((ship) => ship.late)),
+  counter('ship_records_total', 'Records that Kafka has acknowledged; begins anew when shipping starts again.', [], ofShip((ship) => ship.records)),
+  counter('ship_batches_total', 'Batches that Kafka has acknowledged.', [], ofShip((ship) => ship.batches)),
+  counter('ship_failed_sends_total', 'Sends of a batch that were not acknowledged.', [], ofShip((ship) => ship.failed)),
+  counter('ship_refused_records_total', 'Records that Kafka refuses for ever; they are among the rejected ones.', [], ofShip((ship) => ship.refused)),
+  counter('ship_possible_duplicates_total', 'Records sent that may be there twice.', [], ofShip((ship) => ship.possibleDuplicates)),
+  counter('ship_restarts_total', 'Times that shipping ended by itself and was started again.', [], ofShip((ship) => ship.restarts)),
 
   gauge('decoder_info', '1, with the decoder that serves as its label.', ['decoder'],
     ({ decoder }) => [[{ decoder: decoder.decoder.name }, 1]]),

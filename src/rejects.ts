@@ -2,6 +2,7 @@
  * Rejected records (promise P10): what they were, why they were refused, kept in a small log of its own that drops its
  * oldest. Bounded by bytes and by rate: junk can never stop good events, nor cost them much.
  */
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Clock } from './clock.js'
 import type { Config } from './config.js'
 import {
@@ -15,6 +16,7 @@ import {
   type TokenTable,
 } from './decode/decoder.js'
 import { formText, readParam } from './decode/params.js'
+import { LogUnavailable } from './errors.js'
 import type { Log } from './log/types.js'
 import type { Endpoint } from './record.js'
 import { RAW_BYTES_MAX, type RejectedIn, rejectedRecord } from './rejects/envelope.js'
@@ -22,6 +24,9 @@ import { RAW_BYTES_MAX, type RejectedIn, rejectedRecord } from './rejects/envelo
 /** Kept a second on average, and at once after a quiet time. Beyond it rejected records are only counted. */
 export const RATE_BYTES_PER_S = 1024 * 1024
 export const BURST_BYTES = 8 * 1024 * 1024
+/** A sync of the log of rejects takes a second at most, then there is room. */
+const ROOM_RETRY_MS = 50
+const ROOM_TRIES_MAX = 100
 /** What a record costs beside its text. */
 const OVERHEAD_BYTES = 1024
 
@@ -100,6 +105,22 @@ export class Rejects {
     for (const record of records) {
       if (this.append(record)) this.kept++
       else this.dropped++
+    }
+  }
+
+  /** A finished record that must not be lost: resolves when it is on stable storage, whatever the rate. */
+  async keepSurely(record: Uint8Array): Promise<void> {
+    for (let tries = 1; ; tries++) {
+      const room = this.log.open(record.length)
+      if (room === undefined) {
+        if (tries === ROOM_TRIES_MAX) throw new LogUnavailable('full', 'the log of rejects has no room')
+        await sleep(ROOM_RETRY_MS)
+        continue
+      }
+      room.bytes.set(record, room.position)
+      await this.log.commit(room.position + record.length, 1)
+      this.kept++
+      return
     }
   }
 

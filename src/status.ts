@@ -10,6 +10,7 @@ import type { Ledger } from './ledger.js'
 import type { Log, LogStatus } from './log/types.js'
 import { KINDS } from './record.js'
 import type { Rejects } from './rejects.js'
+import type { Shipping } from './ship/shipping.js'
 import type { OtherWriters } from './storage/other-writers.js'
 
 /** The parts of a running server that are looked at; nothing here changes them. */
@@ -30,6 +31,8 @@ export interface StatusParts {
     RequestCounts,
     'requests' | 'durations' | 'connections' | 'refusedConnections' | 'droppedConnections'
   >
+  /** undefined without `--kafka`. */
+  readonly shipping: Pick<Shipping, 'status'> | undefined
   readonly growth: Growth
   readonly others: Pick<OtherWriters, 'found'>
 }
@@ -56,7 +59,7 @@ export function statusOf(parts: StatusParts): Readonly<Record<string, unknown>> 
     },
     waiting_requests: intake.waiting,
     other_writers: parts.others.found,
-    ship: null,
+    ship: shipOf(parts),
   }
 }
 
@@ -95,6 +98,37 @@ function logOf({ log, growth }: StatusParts): Readonly<Record<string, unknown>> 
 function rejectsOf({ rejects, rejectsLog }: StatusParts): Readonly<Record<string, unknown>> {
   const status = rejectsLog.status()
   return { kept: rejects.kept, dropped: rejects.dropped, ...extentOf(status), reason: status.reason }
+}
+
+function shipOf({ shipping }: StatusParts): Readonly<Record<string, unknown>> | null {
+  if (shipping === undefined) return null
+  const status = shipping.status()
+  const { state, cause, cursor, lagRecords, lagMs, exactlyOnce, topics } = status
+  return {
+    state,
+    cursor,
+    lag_records: lagRecords,
+    lag_s: Math.round(lagMs / 100) / 10,
+    cause: cause ?? null,
+    exactly_once: exactlyOnce,
+    records: status.records,
+    batches: status.batches,
+    failed_sends: status.failed,
+    refused: status.refused,
+    possible_duplicates: status.possibleDuplicates,
+    restarts: status.restarts,
+    waiting_requests: status.waiting,
+    late_requests: status.late,
+    memory_bytes: status.memoryBytes,
+    topics: topics.map((topic) => ({
+      name: topic.name,
+      partitions: topic.partitions,
+      blocked_partitions: topic.blockedPartitions,
+      lag_records: topic.pending,
+      max_message_bytes: topic.messageBytesMax ?? null,
+      cause: topic.cause ?? null,
+    })),
+  }
 }
 
 function extentOf({ state, firstOffset, nextOffset, bytes, bytesMax }: LogStatus) {

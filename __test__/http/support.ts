@@ -24,7 +24,7 @@ export class MemoryLog implements Log {
   readonly values: string[] = []
   /** Of the records that were committed. */
   bytes = 0
-  private readonly batch = { bytes: new Uint8Array(40 * 2 ** 20), position: 0, end: 40 * 2 ** 20 }
+  private readonly batch = { bytes: new Uint8Array(40 * 2 ** 20), position: 0, end: 40 * 2 ** 20, records: 0 }
   private readonly waiting: (() => void)[] = []
 
   get nextOffset(): number {

@@ -37,7 +37,8 @@ export class MemoryLog implements Log {
     if (this.state !== 'writable') throw new LogUnavailable(this.state, `the log is ${this.state}`)
     if (bytes > this.batchBytesMax) throw new RangeError('more than a batch holds')
     const { batch, position, batchBytesMax: end } = this
-    return end - position < bytes ? undefined : { bytes: batch, position, end }
+    const records = this.nextOffset - this.durableOffset
+    return end - position < bytes ? undefined : { bytes: batch, position, end, records }
   }
 
   commit(end: number, records: number): Promise<CommittedBatch> {

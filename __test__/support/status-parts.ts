@@ -61,6 +61,7 @@ export function statusParts(changes: Partial<StatusParts> = {}): StatusParts {
       refusedConnections: 43,
       droppedConnections: 44,
     },
+    shipping: undefined,
     growth: new Growth(clock),
     others: { found: [{ writer: 'one', pid: null, first_offset: 3, end_offset: 8, unread: 5 }] },
     ...changes,

@@ -7,7 +7,7 @@ import type { Budget } from '../budget.js'
 import type { Clock } from '../clock.js'
 import { Content, type ContentClass } from '../decode/decoder.js'
 import { formText, readParam } from '../decode/params.js'
-import { LogUnavailable } from '../errors.js'
+import { LogUnavailable, NotAcknowledged } from '../errors.js'
 import type { IngestRequest, Intake, Receipt } from '../intake.js'
 import type { Logger } from '../logger.js'
 import type { Endpoint } from '../record.js'
@@ -46,6 +46,8 @@ const EMPTY = Buffer.alloc(0)
 /** Until memory is given back by what is under way, and until a log that refuses is tried again. */
 const RETRY_MEMORY_S = 2
 const RETRY_LOG_S = { full: 30, failed: 5, closed: 5 } as const
+/** Kafka may be back at any moment, and the event is in the log already. */
+const RETRY_KAFKA_S = 5
 
 const UNAUTHORIZED = jsonAnswer(401, { code: 401, error: 'Invalid credentials', status: 'Unauthorized' })
 
@@ -235,6 +237,7 @@ export class Exchange implements BodySink, TimedReceiving {
     if (error instanceof LogUnavailable) {
       return this.answer(unavailable(endpoint, RETRY_LOG_S[error.reason]))
     }
+    if (error instanceof NotAcknowledged) return this.answer(unavailable(endpoint, RETRY_KAFKA_S))
     this.collector?.stop()
     this.received()
     services.counts.failures++

@@ -42,6 +42,8 @@ const STALL_CHECK_MS_MAX = 1000
 
 export class SegmentLog implements Log {
   onRoom: () => void = () => {}
+  /** Called when more is durable; must not throw. */
+  onDurable: (offset: number) => void = () => {}
 
   private readonly availability: Availability
   private filling: Batch
@@ -307,6 +309,7 @@ export class SegmentLog implements Log {
       return
     }
     segments.durableOffset += records
+    this.onDurable(segments.durableOffset)
     this.batches++
     this.recordsWritten += records
     this.bytesWritten += frame.length

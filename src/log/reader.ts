@@ -33,6 +33,8 @@ export interface ReadOptions {
   readonly signal?: AbortSignal
   readonly disk?: Disk
   readonly durable?: DurableSource
+  /** Waits until there may be more than `limit`; without it the reader looks again now and then. */
+  readonly wait?: (limit: number, signal: AbortSignal | undefined) => Promise<void>
   readonly onGap?: (gap: Gap) => void
   readonly onDamage?: (place: DamagedPlace) => void
 }
@@ -49,7 +51,7 @@ export async function* readLog(options: ReadOptions): AsyncGenerator<LogRecord> 
 }
 
 /** The same, a frame at a time; a frame's records have to be gone through before the next one is asked for. */
-async function* readBatches(options: ReadOptions): AsyncGenerator<Iterable<LogRecord>> {
+export async function* readBatches(options: ReadOptions): AsyncGenerator<Iterable<LogRecord>> {
   const reader = new LogReader(options)
   try {
     yield* reader.read()
@@ -232,9 +234,8 @@ class LogReader {
 
   /** Resolves when there may be more; false when the reader was told to stop. */
   private async waitForMore(): Promise<boolean> {
-    const options = this.options.signal === undefined ? {} : { signal: this.options.signal }
-    this.pollMs = Math.min(POLL_MS_MAX, this.pollMs * 2)
-    await sleep(this.pollMs, undefined, options).catch(() => {})
+    const { signal, wait = () => this.poll() } = this.options
+    await wait(this.limit, signal)
     if (this.aborted) return false
     try {
       await this.learnLimit()
@@ -244,6 +245,12 @@ class LogReader {
       this.limit = this.offset
     }
     return true
+  }
+
+  private async poll(): Promise<void> {
+    const options = this.options.signal === undefined ? {} : { signal: this.options.signal }
+    this.pollMs = Math.min(POLL_MS_MAX, this.pollMs * 2)
+    await sleep(this.pollMs, undefined, options).catch(() => {})
   }
 
   private *recordsOf(frame: Frame): Generator<LogRecord> {

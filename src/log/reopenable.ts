@@ -30,6 +30,10 @@ export class ReopenableLog implements Log {
   /** Of the logs before; while there is none, what is said of it. */
   private last = NOTHING
   private heard: () => void = () => {}
+  /** Called when there is a log, another one, or none any more. */
+  onChange: () => void = () => {}
+  /** Called when more is durable; must not throw. */
+  onDurable: (offset: number) => void = () => {}
 
   get onRoom(): () => void {
     return this.heard
@@ -58,7 +62,9 @@ export class ReopenableLog implements Log {
     if (isAnother) this.last = { ...this.last, reopened: this.last.reopened + 1 }
     this.log = log
     log.onRoom = this.heard
+    log.onDurable = (offset) => this.onDurable(offset)
     this.heard()
+    this.onChange()
   }
 
   /** There is no log now. Requests are refused, those that wait for room as well. */
@@ -68,6 +74,7 @@ export class ReopenableLog implements Log {
     this.last = { ...this.last, nextOffset: this.last.durableOffset }
     this.log = undefined
     this.heard()
+    this.onChange()
   }
 
   open(bytes: number): OpenBatch | undefined {

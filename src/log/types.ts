@@ -6,6 +6,8 @@ export interface OpenBatch {
   /** Records go here; moved only by `commit`. */
   readonly position: number
   readonly end: number
+  /** Records in it already: the next one's place behind the batch's first offset. */
+  readonly records: number
 }
 
 /** What a commit waits for: one object a batch, shared by all requests in it. */

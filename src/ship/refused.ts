@@ -1,0 +1,77 @@
+/** Records that Kafka will never take, as the log of rejects keeps them (docs/PROTOCOL.md 9.4). */
+import { join } from 'node:path'
+import { readLog } from '../log/reader.js'
+import { KINDS, RECORD_HEADER_BYTES, writeRecordHeader } from '../record.js'
+import type { RefusedRecord } from './parts.js'
+
+/** Stands last in an envelope; within a text its quotes would have a backslash before them. */
+const RECORD_MEMBER = ',"record":'
+
+interface EnvelopeHead {
+  readonly kind: string
+  readonly token: string | null
+  readonly project_id?: string | null
+  readonly received_ms: number
+  readonly request_id: string
+  readonly index: number
+  readonly ip: string | null
+  readonly ua: string | null
+}
+
+/** A finished record (src/record.ts) for the log of rejects. Its text is whole: nobody else has the event any more. */
+export function refusedRecord({ offset, topic, value, refusal }: RefusedRecord, writerId: string): Buffer {
+  const envelope = Buffer.from(value.buffer, value.byteOffset, value.length).toString()
+  const at = envelope.indexOf(RECORD_MEMBER)
+  const head = JSON.parse(`${envelope.slice(0, at)}}`) as EnvelopeHead
+  const { kind, token, received_ms, request_id, index, ip, ua } = head
+  const { code, message } = refusal
+  const text = JSON.stringify({
+    v: 1,
+    kind: 'rejected',
+    endpoint: kind,
+    token,
+    ...(kind === 'import' && { project_id: head.project_id ?? null }),
+    received_ms,
+    request_id,
+    index,
+    ip,
+    ua,
+    topic,
+    log_position: positionOf(writerId, offset),
+    problem: {
+      code: 'kafka_refused',
+      field: 'record',
+      pointer: '',
+      offset: -1,
+      message: `${code}: ${message}`,
+    },
+    raw: envelope.slice(at + RECORD_MEMBER.length, -1),
+  })
+  return recordOf(Buffer.from(token ?? ''), Buffer.from(text))
+}
+
+function recordOf(key: Buffer, value: Buffer): Buffer {
+  const record = Buffer.alloc(RECORD_HEADER_BYTES + key.length + value.length)
+  const { length } = record
+  const [kind, keyLength] = [KINDS.indexOf('rejected'), key.length]
+  writeRecordHeader(record, 0, { length, kind, flags: 0, keyHash: 0, tokenLength: keyLength, keyLength })
+  record.set(key, RECORD_HEADER_BYTES)
+  record.set(value, RECORD_HEADER_BYTES + key.length)
+  return record
+}
+
+const positionOf = (writerId: string, offset: number): string => `${writerId}.${offset}`
+
+/** Whether the record was put there before we ended last. Reads the log of rejects. */
+export async function isInRejects(
+  writerDirectory: string,
+  writerId: string,
+  offset: number,
+): Promise<boolean> {
+  const mark = `"log_position":"${positionOf(writerId, offset)}"`
+  const directory = join(writerDirectory, 'rejects')
+  for await (const { value } of readLog({ directory, from: 'start' })) {
+    if (Buffer.from(value.buffer, value.byteOffset, value.length).includes(mark)) return true
+  }
+  return false
+}
