@@ -1,8 +1,9 @@
 /** `sluicegate doctor`: looks at everything an operator would, beside a live server too; only reads. */
 import type { Command } from 'commander'
 import { KEYS } from '../config/schema.js'
-import { addSettings, command, configOf } from './command.js'
+import { addHiddenSettings, addSettings, command, configOf } from './command.js'
 import { configurationFindings, programFindings } from './doctor/program.js'
+import { kafkaFindings } from './doctor/kafka.js'
 import { exitsWithFault, type Finding } from './doctor/finding.js'
 import { serverFindings } from './doctor/server.js'
 import { dataDirectoryFindings } from './doctor/storage.js'
@@ -17,23 +18,11 @@ Exit code 1 when something needs a hand; those lines begin with FAULT.`
 export function doctorCommand(): Command {
   const made = command(
     'doctor',
-    'Checks decoder, configuration, disk, logs and server. Only reads.',
+    'Checks decoder, configuration, disk, logs, server and Kafka. Only reads.',
     NOTES,
   ).option('--json', 'print the findings as JSON')
   addSettings(made, SHOWN_KEYS)
-  return addHiddenSettings(made).action((flags: Record<string, unknown>) => doctorAction(flags))
-}
-
-/** What `serve` takes beside those that are shown. */
-function addHiddenSettings(to: Command): Command {
-  const shown: readonly string[] = SHOWN_KEYS
-  const others = command('others', '')
-  addSettings(
-    others,
-    KEYS.filter((key) => !shown.includes(key)),
-  )
-  for (const option of others.options) if (option.long !== '--config') to.addOption(option.hideHelp())
-  return to
+  return addHiddenSettings(made, KEYS).action((flags: Record<string, unknown>) => doctorAction(flags))
 }
 
 async function doctorAction(flags: Record<string, unknown>): Promise<void> {
@@ -49,6 +38,7 @@ async function doctorAction(flags: Record<string, unknown>): Promise<void> {
     findings.push(...own)
     if (owner?.ops) findings.push(...(await serverFindings(`server of writer ${writer}`, owner.ops)))
   }
+  if (loaded.config.kafka.length > 0) findings.push(...(await kafkaFindings(loaded.config)))
   const text = flags['json'] === true ? asJson(findings) : asText(findings)
   process.stdout.write(text)
   if (exitsWithFault(findings)) process.exitCode = 1

@@ -8,6 +8,7 @@ import { explainCommand } from './explain.js'
 import { rejectsCommand } from './rejects.js'
 import { serveCommand } from './serve.js'
 import { tailCommand } from './tail.js'
+import { topicsCommand } from './topics.js'
 
 const NOTES = `Without a command the server starts: sluicegate --port 8080 --data-dir ./sluicegate-data
 Flags of a command: sluicegate serve --help
@@ -22,7 +23,14 @@ export function buildProgram(): Command {
   )
   program.version(packageVersion(), '-V, --version', 'show the version').helpCommand(false)
   program.addCommand(serveCommand(), { isDefault: true })
-  for (const make of [tailCommand, cursorsCommand, rejectsCommand, explainCommand, doctorCommand]) {
+  for (const make of [
+    tailCommand,
+    cursorsCommand,
+    rejectsCommand,
+    explainCommand,
+    doctorCommand,
+    topicsCommand,
+  ]) {
     program.addCommand(make())
   }
   return program

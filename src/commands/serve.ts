@@ -12,7 +12,7 @@ import { addSettings, allSettings, command, configOf } from './command.js'
 import { writeReadyFile } from './ready-file.js'
 import { endNow, firstSignal } from './signals.js'
 
-const COMMANDS = ['serve', 'tail', 'cursors', 'rejects', 'explain', 'doctor']
+const COMMANDS = ['serve', 'tail', 'cursors', 'rejects', 'explain', 'doctor', 'topics']
 
 export function serveCommand(): Command {
   const serve = command('serve', 'Takes events, keeps them, answers. Runs until SIGTERM or SIGINT.')
