@@ -3,10 +3,11 @@
  * Records are handed out only once they are durable.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
-import { RECORD_HEADER_BYTES, RecordAt } from '../record.js'
 import { unlessMissing } from './disk-errors.js'
 import { type DurableSource, ownersOffset } from './durable.js'
 import { FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, viewOf } from './format.js'
+import { RecordAt } from '../record.js'
+import { FrameRecord } from './frame-record.js'
 import { type Frame, FrameReader } from './frames.js'
 import { nodeDisk } from './node-disk.js'
 import { listSegments, type SegmentFile } from './segments.js'
@@ -261,24 +262,9 @@ class LogReader {
       const length = bytes.readUInt32LE(at + RecordAt.length)
       if (offset >= this.offset) {
         this.offset = offset + 1
-        yield recordAt(bytes, at, length, offset, frame.writtenMs)
+        yield new FrameRecord(bytes, at, at + length, offset, frame.writtenMs)
       }
       at += length
     }
-  }
-}
-
-function recordAt(bytes: Buffer, at: number, length: number, offset: number, writtenMs: number): LogRecord {
-  const keyAt = at + RECORD_HEADER_BYTES
-  const valueAt = keyAt + bytes.readUInt32LE(at + RecordAt.keyLength)
-  return {
-    offset,
-    kind: bytes[at + RecordAt.kind]!,
-    flags: bytes.readUInt16LE(at + RecordAt.flags),
-    keyHash: bytes.readInt32LE(at + RecordAt.keyHash),
-    tokenLength: bytes.readUInt32LE(at + RecordAt.tokenLength),
-    key: bytes.subarray(keyAt, valueAt),
-    value: bytes.subarray(valueAt, at + length),
-    writtenMs,
   }
 }

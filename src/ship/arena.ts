@@ -1,22 +1,65 @@
 /**
- * Memory for the records of one lane: the reader's views go with the next frame, and an allocation a record would cost
+ * Memory for the records of one lane: the reader's bytes go with the next frame, and an allocation a record would cost
  * more than its copy. Chunks go when their last record has gone; one lane's records never hold another's.
  */
+import { FrameRecord } from '../log/frame-record.js'
+import type { LogRecord } from '../log/types.js'
+import type { OutRecord } from './sink.js'
+
 const CHUNK_BYTES_MIN = 4 * 1024
 const CHUNK_BYTES_MAX = 64 * 1024
+
+/** A copy of a record. Views of its bytes are made only when it is sent: that many of them, kept, would cost much. */
+export class ShipRecord implements OutRecord {
+  constructor(
+    readonly offset: number,
+    readonly writtenMs: number,
+    private readonly chunk: Buffer,
+    private readonly keyAt: number,
+    private readonly valueAt: number,
+    private readonly end: number,
+  ) {}
+
+  get key(): Uint8Array {
+    return this.chunk.subarray(this.keyAt, this.valueAt)
+  }
+
+  get value(): Uint8Array {
+    return this.chunk.subarray(this.valueAt, this.end)
+  }
+
+  /** Of key and value together. */
+  get length(): number {
+    return this.end - this.keyAt
+  }
+}
 
 export class Arena {
   private chunk = Buffer.alloc(0)
   private used = 0
   private nextBytes = CHUNK_BYTES_MIN
 
-  copy(bytes: Uint8Array): Uint8Array {
-    const { length } = bytes
+  copy(record: LogRecord): ShipRecord {
+    if (record instanceof FrameRecord) return this.copyFrom(record)
+    const { offset, writtenMs, key, value } = record
+    const at = this.reserve(key.length + value.length)
+    this.chunk.set(key, at)
+    this.chunk.set(value, at + key.length)
+    return new ShipRecord(offset, writtenMs, this.chunk, at, at + key.length, this.used)
+  }
+
+  /** Key and value stand together, so that one copy takes both. */
+  private copyFrom({ offset, writtenMs, bytes, keyAt, valueAt, end }: FrameRecord): ShipRecord {
+    const at = this.reserve(end - keyAt)
+    bytes.copy(this.chunk, at, keyAt, end)
+    return new ShipRecord(offset, writtenMs, this.chunk, at, at + valueAt - keyAt, this.used)
+  }
+
+  private reserve(length: number): number {
     if (this.used + length > this.chunk.length) this.grow(length)
-    const copied = this.chunk.subarray(this.used, this.used + length)
-    copied.set(bytes)
+    const at = this.used
     this.used += length
-    return copied
+    return at
   }
 
   private grow(length: number): void {

@@ -1,15 +1,12 @@
 /** A batch from the moment it is planned until it is acknowledged. Its boundaries never change: a split makes new ones. */
-import type { Outcome, OutRecord, ProducerIdentity } from './sink.js'
+import type { ShipRecord } from './arena.js'
+import type { Outcome, ProducerIdentity } from './sink.js'
 import type { FlightState, Refusal } from './state.js'
 
 /** Sequence numbers wrap behind 2^31 - 1. */
 const SEQUENCES = 2 ** 31
 
 export const sequenceAfter = (sequence: number, records: number): number => (sequence + records) % SEQUENCES
-
-export interface ShipRecord extends OutRecord {
-  readonly writtenMs: number
-}
 
 export class Flight implements FlightState {
   /** All of them once it can be sent; fewer after a restart, until they have been read again. */
@@ -122,15 +119,14 @@ export class Flight implements FlightState {
   }
 }
 
-/** Beside key and value: the object, its views, and what a record's frame takes in a batch. */
+/** Beside key and value: the object, and what is made of it while it is sent. */
 const RECORD_OVERHEAD_BYTES = 256
 
 /** The memory that a record takes here. */
-export const recordBytes = ({ key, value }: OutRecord): number =>
-  key.length + value.length + RECORD_OVERHEAD_BYTES
+export const recordBytes = ({ length }: ShipRecord): number => length + RECORD_OVERHEAD_BYTES
 
 /** About what a record adds to a batch: length, attributes, headers. */
 const FRAMING_BYTES = 96
 
 /** What a record adds to a batch before compression, at most. */
-export const wireBytes = ({ key, value }: OutRecord): number => key.length + value.length + FRAMING_BYTES
+export const wireBytes = ({ length }: ShipRecord): number => length + FRAMING_BYTES

@@ -1,6 +1,7 @@
 /** The records of one partition: those that are here, in batches or not, and those that have to be read again. */
 import type { LogRecord } from '../log/types.js'
-import type { Flight, ShipRecord } from './flight.js'
+import type { ShipRecord } from './arena.js'
+import type { Flight } from './flight.js'
 import { Queue } from './queue.js'
 
 /** Bytes of all records that are in memory. */

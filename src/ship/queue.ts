@@ -1,7 +1,7 @@
 /** The records of one lane that are not in a batch yet, oldest first. */
 import type { LogRecord } from '../log/types.js'
-import { Arena } from './arena.js'
-import { recordBytes, type ShipRecord, wireBytes } from './flight.js'
+import { Arena, type ShipRecord } from './arena.js'
+import { recordBytes, wireBytes } from './flight.js'
 
 export interface BatchLimits {
   readonly recordsMax: number
@@ -29,8 +29,8 @@ export class Queue {
   }
 
   /** A copy that stays when the reader goes on. */
-  copy({ offset, writtenMs, key, value }: LogRecord): ShipRecord {
-    return { offset, writtenMs, key: this.arena.copy(key), value: this.arena.copy(value) }
+  copy(record: LogRecord): ShipRecord {
+    return this.arena.copy(record)
   }
 
   /** Answers the memory that it takes. */
