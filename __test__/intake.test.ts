@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import { type Decoder, Param, type Problem } from '../src/decode/decoder.js'
-import { LogUnavailable } from '../src/errors.js'
+import { LogUnavailable, NotAcknowledged } from '../src/errors.js'
+import { Acknowledgements } from '../src/ship/acknowledgements.js'
 import { Intake, PROBLEMS_SHOWN_MAX, type Receipt } from '../src/intake.js'
 import type { Endpoint } from '../src/record.js'
 import { createParts, eventOf, ingest, type Parts, settle } from './support/intake.js'
@@ -322,5 +323,56 @@ describe('requests of a special kind', () => {
     expect((await fitting).accepted).toBe(1)
     const tight = createParts(bytes - 1)
     expect(await failureOf(tight.intake.take(ingest(eventOf('a'))))).toBeInstanceOf(RangeError)
+  })
+})
+
+describe('--ack kafka', () => {
+  it('P1: a receipt is issued when each of its own records is acknowledged, wherever it stands in the batch', async () => {
+    const acknowledgements = new Acknowledgements(60_000)
+    const parts = createParts(1 << 20, {}, acknowledgements)
+    const issued: string[] = []
+    const take = (name: string, body: unknown): unknown =>
+      parts.intake.take(ingest(body)).then(() => issued.push(name))
+    void take('first', [eventOf('a'), eventOf('b')])
+    void take('second', [eventOf('c')])
+    // A request of which nothing is kept has nothing to wait for.
+    void take('none', '[7]')
+    acknowledgements.note([0, 1, 2])
+    parts.log.sync()
+    await settle()
+    expect(issued).toEqual(['none'])
+    acknowledgements.note([1, 2])
+    await settle()
+    expect(issued).toEqual(['none', 'second'])
+    void take('third', [eventOf('d')])
+    parts.log.sync()
+    await settle()
+    acknowledgements.note([3])
+    acknowledgements.note([0])
+    await settle()
+    expect(issued).toEqual(['none', 'second', 'third', 'first'])
+    expect(parts.ledger.all).toMatchObject({ received: 5, accepted: 4, rejected: 1 })
+  })
+
+  it('P2, P4: past the deadline it fails and counts as unavailable; the records stay in the log', async () => {
+    const acknowledgements = new Acknowledgements(10)
+    const parts = createParts(1 << 20, {}, acknowledgements)
+    const failure = failureOf(parts.intake.take(ingest([eventOf('a'), '7'])))
+    parts.log.sync()
+    expect(await failure).toBeInstanceOf(NotAcknowledged)
+    expect(parts.ledger.all.received).toBe(0)
+    expect(parts.ledger.unavailable).toBe(2)
+    expect(names(parts)).toEqual(['a'])
+  })
+
+  it('a log that refuses is not waited with, and a replay waits for the log alone', async () => {
+    const acknowledgements = new Acknowledgements(60_000)
+    const parts = createParts(1 << 20, {}, acknowledgements)
+    const replayed = parts.intake.take({ ...ingest([eventOf('a')]), replayedFromMs: NOW_MS - 5 })
+    parts.log.sync()
+    expect(await replayed).toMatchObject({ accepted: 1 })
+    parts.log.state = 'failed'
+    expect(await failureOf(parts.intake.take(ingest([eventOf('b')])))).toBeInstanceOf(LogUnavailable)
+    expect(acknowledgements.size).toBe(0)
   })
 })

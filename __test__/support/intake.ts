@@ -2,7 +2,7 @@
 import { ManualClock } from '../../src/clock.js'
 import { Content, type Decoder, type DecoderOptions } from '../../src/decode/decoder.js'
 import { createReferenceDecoder } from '../../src/decode/reference/decoder.js'
-import { Intake, type IngestRequest } from '../../src/intake.js'
+import { type Delivery, Intake, type IngestRequest } from '../../src/intake.js'
 import { Ledger } from '../../src/ledger.js'
 import type { Endpoint } from '../../src/record.js'
 import { Rejects } from '../../src/rejects.js'
@@ -20,14 +20,19 @@ export interface Parts {
   readonly intake: Intake
 }
 
-export function createParts(batchBytesMax = 1 << 20, options: Partial<DecoderOptions> = {}): Parts {
+export function createParts(
+  batchBytesMax = 1 << 20,
+  options: Partial<DecoderOptions> = {},
+  delivery?: Delivery,
+): Parts {
   const decoder = createReferenceDecoder({ ...OPTIONS, ...options })
   const clock = new ManualClock(NOW_MS)
   const [log, rejectLog] = [new MemoryLog(batchBytesMax), new MemoryLog()]
   const rejects = new Rejects(rejectLog, decoder.tokens, clock)
   const ledger = new Ledger()
   const requestIds = new RequestIds(new Uint8Array(8))
-  const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
+  const waits = delivery === undefined ? {} : { delivery }
+  const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds, ...waits })
   return { decoder, log, rejectLog, rejects, ledger, clock, intake }
 }
 
