@@ -39,6 +39,7 @@ export interface ClusterOptions {
 const PUBLISHING_MAX = 16
 /** The connection for everything else. */
 const ASKING = 'ask'
+const CLOSED = causeOf('unreachable', 'the sink is closed')
 
 export class Cluster {
   /** By `host:port slot`. */
@@ -192,7 +193,7 @@ export class Cluster {
     // Somebody else may have replaced it while we waited.
     const newer = this.connections.get(address)
     if (newer !== undefined && newer !== existing) return newer
-    if (this.closed) throw new SinkUnavailable(causeOf('unreachable', 'the sink is closed'))
+    if (this.closed) throw new SinkUnavailable(CLOSED)
     const connecting = this.open(host, port)
     this.connections.set(address, connecting)
     connecting.catch(() => {
@@ -204,10 +205,10 @@ export class Cluster {
 
   private async open(host: string, port: number): Promise<BrokerConnection> {
     const connection = await this.options.connector.connect(host, port, this.options.connectTimeoutMs)
-    const missing = missingApi(connection)
-    if (missing === undefined && !this.closed) return connection
+    const cause = this.closed ? CLOSED : causeAgainst(connection, `${host}:${port}`)
+    if (cause === undefined) return connection
     connection.close()
-    throw new SinkUnavailable(causeOf('kafka_too_old', `${host}:${port} has no ${missing ?? 'use any more'}`))
+    throw new SinkUnavailable(cause)
   }
 }
 
@@ -225,6 +226,11 @@ function causeOfMissing(
 ): SinkCause {
   if (topic !== undefined && topic.error !== 0) return causeOfError(topic.error, `Metadata ${where}`)
   return causeOf(partition === undefined ? 'topic_missing' : 'leader_missing', where)
+}
+
+function causeAgainst(connection: BrokerConnection, where: string): SinkCause | undefined {
+  const missing = missingApi(connection)
+  return missing === undefined ? undefined : causeOf('kafka_too_old', `${where} has no ${missing}`)
 }
 
 /** The first of our requests that a broker does not understand. */

@@ -1,5 +1,5 @@
 /**
- * The one file that knows kafkajs's inside. Its producer costs four times as much, decides about sequences by itself and
+ * The one file that knows kafkajs's inside. Its producer costs several times as much, decides about sequences by itself and
  * hides what a broker answered; its connections (TCP, TLS, SASL, ApiVersions, framing, request time-outs) are sound.
  * So requests of our own are sent over those. kafkajs 2.2.4 is its last release and pinned; `checkKafkajs` compares
  * version and shape at start, without the network, and nothing is shipped when they are not what this file knows.
@@ -51,8 +51,8 @@ interface InnerConnection {
   send(message: unknown): Promise<unknown>
 }
 interface InnerPool {
+  /** The first is the one that its broker connects. */
   readonly pool: readonly InnerConnection[]
-  getConnection(index?: number): Promise<InnerConnection>
 }
 interface InnerBroker {
   readonly connectionPool: InnerPool
@@ -84,8 +84,7 @@ export async function checkKafkajs(kafka: Kafka, version = installedVersion()): 
   need(pool, 'a broker pool', ['createBroker'])
   // Port 0 of nowhere: these objects are made, and nothing connects.
   const connectionPool = await pool.connectionPoolBuilder.build({ host: 'localhost', port: 0 })
-  need(connectionPool, 'a connection pool', ['getConnection'])
-  need(connectionPool.pool?.[0], 'a connection', CONNECTION_METHODS)
+  need(connectionPool?.pool?.[0], 'a connection', CONNECTION_METHODS)
   const broker = pool.createBroker({ connectionPool, logger: pool.rootLogger })
   need(broker, 'a broker', ['connect'])
   if (broker.connectionPool !== connectionPool || broker.versions !== null) {
@@ -121,16 +120,16 @@ export function connectorOf(kafka: Kafka): Connector {
     async connect(host, port, timeoutMs) {
       const connectionPool = await brokerPool.connectionPoolBuilder.build({ host, port })
       const broker = brokerPool.createBroker({ connectionPool, logger: brokerPool.rootLogger })
-      containFailures(connectionPool.pool[0]!)
+      const connection = connectionPool.pool[0]!
+      containFailures(connection)
       try {
         // kafkajs has no time limit on some steps of SASL.
         await withinMs(timeoutMs, broker.connect(), `no connection to ${host}:${port}`)
-        const connection = await connectionPool.getConnection()
         // Or the end of a batch waits for the acknowledgement of what went before it.
         connection.socket?.setNoDelay(true)
         return new KafkajsConnection(broker, connection)
       } catch (error) {
-        abandon(connectionPool.pool[0])
+        abandon(connection)
         throw error
       }
     },
@@ -193,8 +192,7 @@ function containFailures(connection: InnerConnection): void {
 }
 
 /** What waits for a reply is told, kafkajs's timers end, and the socket is not left to a peer that may hang. */
-function abandon(connection: InnerConnection | undefined): void {
-  if (connection === undefined) return
+function abandon(connection: InnerConnection): void {
   connection.rejectRequests(new Error('the connection was closed'))
   connection.disconnect().catch(() => {})
   connection.socket?.destroy()
