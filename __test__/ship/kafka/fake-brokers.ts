@@ -84,7 +84,8 @@ export class FakeConnection implements BrokerConnection {
     return { minVersion: 0, maxVersion: 99 }
   }
 
-  async send<T>({ apiKey, body, decode }: ApiRequest<T>): Promise<T> {
+  async send<T>({ apiKey, encode, decode }: ApiRequest<T>): Promise<T> {
+    const body = encode(0)
     if (apiKey === API.Produce[0]) this.brokers.batches.push(body)
     if (this.brokers.hanging.has(this.id)) await new Promise(() => {})
     await new Promise((resolve) => setImmediate(resolve))

@@ -30,6 +30,18 @@ interface Inner {
   }
 }
 
+/** Changes a connection that is made. */
+const ofConnection =
+  (change: object) =>
+  ({ brokerPool }: Inner): void => {
+    const { build } = brokerPool.connectionPoolBuilder
+    brokerPool.connectionPoolBuilder.build = async (to) => {
+      const connections = await build(to)
+      Object.assign(connections.pool[0]!, change)
+      return connections
+    }
+  }
+
 const CHANGES: readonly (readonly [name: string, change: (cluster: Inner) => void, message: RegExp])[] = [
   ['no broker pool', (cluster) => Object.assign(cluster, { brokerPool: undefined }), /no broker pool/],
   [
@@ -48,8 +60,10 @@ const CHANGES: readonly (readonly [name: string, change: (cluster: Inner) => voi
       const { build } = brokerPool.connectionPoolBuilder
       brokerPool.connectionPoolBuilder.build = async (to) => Object.assign(await build(to), { pool: [{}] })
     },
-    /a connection has no isConnected\(\)/,
+    /a connection has no authenticate\(\)/,
   ],
+  ['another queue', ofConnection({ requestQueue: {} }), /a queue of requests has no push\(\)/],
+  ['another way to name the client', ofConnection({ clientId: undefined }), /has no client id/],
   [
     'another broker',
     ({ brokerPool }) => Object.assign(brokerPool, { createBroker: () => ({ connect() {}, versions: null }) }),

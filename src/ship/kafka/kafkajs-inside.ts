@@ -1,25 +1,29 @@
 /**
- * The one file that knows kafkajs's inside. Its producer costs several times as much, decides about sequences by itself and
- * hides what a broker answered; its connections (TCP, TLS, SASL, ApiVersions, framing, request time-outs) are sound.
- * So requests of our own are sent over those. kafkajs 2.2.4 is its last release and pinned; `checkKafkajs` compares
- * version and shape at start, without the network, and nothing is shipped when they are not what this file knows.
+ * The one file that knows kafkajs's inside. Its producer costs twenty times as much, decides about sequences by itself
+ * and hides what a broker answered; its connections (TCP, TLS, SASL, ApiVersions, replies, time-outs) are sound. So
+ * requests of our own are sent over those. kafkajs 2.2.4 is its last release and pinned; `checkKafkajs` compares version
+ * and shape at start, without the network, and nothing is shipped when they are not what this file knows.
  *
  * A connection is used once: kafkajs forgets to drop the half of a reply that was read when the old one broke.
  */
 import { createRequire } from 'node:module'
 import type { Kafka } from 'kafkajs'
 import { SluicegateError } from '../../errors.js'
+import { ByteWriter } from './bytes.js'
 import { withinMs } from './within.js'
 
 export const KAFKAJS_VERSION = '2.2.4'
 const CREATE_CLUSTER = 'private:Kafka:createCluster'
 
-/** A request of ours: its bytes behind the header, and how its reply reads. */
+/** A request of ours: its bytes, and how its reply reads. */
 export interface ApiRequest<T> {
   readonly apiKey: number
   readonly apiName: string
   readonly apiVersion: number
-  readonly body: Buffer
+  /** Made when it is sent; the first `headroom` bytes are filled in by who sends it. */
+  encode(headroom: number): Buffer
+  /** The system has taken what `encode` made: its memory may be used for something else. */
+  release?(encoded: Buffer): void
   decode(reply: Buffer): T
 }
 
@@ -43,12 +47,34 @@ export interface Connector {
 
 /** As far as it is used here; what kafkajs has beyond is not looked at. */
 interface InnerConnection {
-  readonly socket?: { destroy(): void; setNoDelay(on: boolean): void }
+  readonly clientId: string
+  readonly requestQueue: { push(request: InnerRequest): void }
+  readonly socket?: InnerSocket
+  authenticate(): Promise<void>
   isConnected(): boolean
+  nextCorrelationId(): number
   processData(data: Buffer): void
   rejectRequests(error: Error): void
   disconnect(): Promise<unknown>
-  send(message: unknown): Promise<unknown>
+}
+interface InnerSocket {
+  destroy(): void
+  setNoDelay(on: boolean): void
+  write(bytes: Buffer, written: (error?: Error | null) => void): void
+}
+/** What waits for a reply with this correlation id. */
+interface InnerRequest {
+  readonly entry: {
+    readonly apiKey: number
+    readonly apiName: string
+    readonly apiVersion: number
+    readonly correlationId: number
+    resolve(reply: { readonly payload: Buffer }): void
+    reject(error: Error): void
+  }
+  readonly expectResponse: true
+  readonly requestTimeout: null
+  sendRequest(): void
 }
 interface InnerPool {
   /** The first is the one that its broker connects. */
@@ -64,7 +90,14 @@ interface InnerBrokerPool {
   readonly connectionPoolBuilder: { build(destination: { host: string; port: number }): Promise<InnerPool> }
   createBroker(options: { connectionPool: InnerPool; logger: unknown }): InnerBroker
 }
-const CONNECTION_METHODS = ['isConnected', 'send', 'processData', 'rejectRequests', 'disconnect'] as const
+const CONNECTION_METHODS = [
+  'authenticate',
+  'disconnect',
+  'isConnected',
+  'nextCorrelationId',
+  'processData',
+  'rejectRequests',
+] as const
 type CreateCluster = (options: { allowAutoTopicCreation: boolean }) => {
   readonly brokerPool: InnerBrokerPool
 }
@@ -84,7 +117,10 @@ export async function checkKafkajs(kafka: Kafka, version = installedVersion()): 
   need(pool, 'a broker pool', ['createBroker'])
   // Port 0 of nowhere: these objects are made, and nothing connects.
   const connectionPool = await pool.connectionPoolBuilder.build({ host: 'localhost', port: 0 })
-  need(connectionPool?.pool?.[0], 'a connection', CONNECTION_METHODS)
+  const connection = connectionPool?.pool?.[0]
+  need(connection, 'a connection', CONNECTION_METHODS)
+  need(connection?.requestQueue, 'a queue of requests', ['push'])
+  if (typeof connection?.clientId !== 'string') throw new KafkajsUnknown('a connection has no client id')
   const broker = pool.createBroker({ connectionPool, logger: pool.rootLogger })
   need(broker, 'a broker', ['connect'])
   if (broker.connectionPool !== connectionPool || broker.versions !== null) {
@@ -152,24 +188,46 @@ class KafkajsConnection implements BrokerConnection {
     return this.broker.versions?.[apiKey]
   }
 
-  async send<T>({ apiKey, apiName, apiVersion, body, decode }: ApiRequest<T>): Promise<T> {
-    // kafkajs copies `buffer` behind the header; `buf` is what it looks at to see that this is an encoder of its own.
-    const encoded = { buf: body, buffer: body }
+  async send<T>(request: ApiRequest<T>): Promise<T> {
     try {
-      const reply = await this.connection.send({
-        request: { apiKey, apiName, apiVersion, encode: async () => encoded },
-        response: {
-          decode: async (payload: Buffer) => ({ payload }),
-          parse: async (decoded: { payload: Buffer }) => decoded.payload,
-        },
-        // What a broker answers is ours to judge and to log.
-        logResponseError: false,
-      })
-      return decode(reply as Buffer)
+      // Again when the broker's time limit for a session is near; else it is over at once.
+      await this.connection.authenticate()
+      return request.decode(await this.exchange(request))
     } catch (error) {
       if (!this.connection.isConnected() || isTimeout(error)) this.close()
       throw error
     }
+  }
+
+  /** kafkajs's own `send` would copy a batch twice, and hold the copy until the reply is here. */
+  private exchange({ apiKey, apiName, apiVersion, ...request }: ApiRequest<unknown>): Promise<Buffer> {
+    const { connection } = this
+    return new Promise((resolve, reject) => {
+      if (this.isClosed) return reject(new Error('the connection was closed'))
+      const correlationId = connection.nextCorrelationId()
+      const send = (): void => {
+        const header = headerOf(apiKey, apiVersion, correlationId, connection.clientId)
+        const frame = request.encode(header.length)
+        frame.set(header)
+        frame.writeInt32BE(frame.length - LENGTH_BYTES)
+        connection.socket!.write(frame, (error) => {
+          if (error === undefined || error === null) request.release?.(frame)
+        })
+      }
+      connection.requestQueue.push({
+        entry: {
+          apiKey,
+          apiName,
+          apiVersion,
+          correlationId,
+          resolve: ({ payload }) => resolve(payload),
+          reject,
+        },
+        expectResponse: true,
+        requestTimeout: null,
+        sendRequest: send,
+      })
+    })
   }
 
   close(): void {
@@ -177,6 +235,14 @@ class KafkajsConnection implements BrokerConnection {
     this.closed = true
     abandon(this.connection)
   }
+}
+
+const LENGTH_BYTES = 4
+
+/** Version 1, with room for the length in front; flexible versions begin their body with the tags of version 2. */
+function headerOf(apiKey: number, apiVersion: number, correlationId: number, clientId: string): Buffer {
+  const writer = new ByteWriter(64).int32(0)
+  return writer.int16(apiKey).int16(apiVersion).int32(correlationId).string(clientId).finish()
 }
 
 /** What reads as no reply throws where the socket hands it over, which would end the process: it ends the connection. */

@@ -13,6 +13,7 @@
  *  35  i64  largest timestamp, ms
  */
 import type { OutRecord, PartitionBatch } from '../sink.js'
+import { BufferPool } from './buffer-pool.js'
 import { type Codec, type Compression, compressorOf } from './compression.js'
 import type { Crc32c } from './crc32c.js'
 import { sizeOfVarint, writeVarint } from './varint.js'
@@ -75,6 +76,7 @@ export class RecordBatchEncoder {
   private readonly plain: HeaderTemplate
   private readonly duplicate: HeaderTemplate
   private readonly codec: Codec
+  private readonly pool = new BufferPool()
 
   constructor(private readonly options: EncoderOptions) {
     const { writer, compression } = options
@@ -89,12 +91,12 @@ export class RecordBatchEncoder {
   /**
    * The batch as bytes, stamped with `nowMs`: a broker counts the age of a producer id from there, so that must be the
    * time of sending. Everything else is the same for the same batch. `headroom` bytes in front are the caller's: a batch
-   * is large, and a copy of it dear.
+   * is large, and a copy of it dear. Once it has left, `release` takes its memory back.
    */
   encode(batch: PartitionBatch, nowMs: number, headroom = 0): Buffer {
     const template = batch.possibleDuplicate ? this.duplicate : this.plain
     const sizes = bodySizes(batch.records, template)
-    const all = Buffer.allocUnsafe(headroom + BATCH_HEADER_BYTES + sizes.total)
+    const all = this.pool.take(headroom + BATCH_HEADER_BYTES + sizes.total)
     const records = all.subarray(headroom + BATCH_HEADER_BYTES)
     writeRecords(records, batch.records, template, sizes.bodies)
     const compressed = this.codec.compress?.(records)
@@ -103,6 +105,10 @@ export class RecordBatchEncoder {
     const end = all.length - (isSmaller ? sizes.total - compressed.length : 0)
     this.stamp(all.subarray(headroom, end), batch, isSmaller ? this.codec.id : 0, nowMs)
     return all.subarray(0, end)
+  }
+
+  release(encoded: Buffer): void {
+    this.pool.giveBack(encoded)
   }
 
   private stamp(bytes: Buffer, batch: PartitionBatch, codec: number, nowMs: number): void {

@@ -35,6 +35,11 @@ export interface MetadataReply {
   readonly topics: readonly TopicMetadata[]
 }
 
+/** What was written, behind as many bytes as the sender needs. */
+function behind(body: ByteWriter): (headroom: number) => Buffer {
+  return (headroom) => Buffer.concat([Buffer.alloc(headroom), body.finish()])
+}
+
 export function metadata(topics: readonly string[]): ApiRequest<MetadataReply> {
   const [apiKey, apiVersion] = API.Metadata
   const body = new ByteWriter().noTags().uvarint(topics.length + 1)
@@ -42,7 +47,7 @@ export function metadata(topics: readonly string[]): ApiRequest<MetadataReply> {
   // Topics are made by `sluicegate topics create` alone; and tell us our rights.
   body.int8(0).int8(1).noTags()
   const decode = (reply: Buffer): MetadataReply => readMetadata(new ByteReader(reply))
-  return { apiKey, apiName: 'Metadata', apiVersion, body: body.finish(), decode }
+  return { apiKey, apiName: 'Metadata', apiVersion, encode: behind(body), decode }
 }
 
 function readMetadata(reader: ByteReader): MetadataReply {
@@ -115,7 +120,7 @@ export function describeTopicConfigs(
     reader.int32()
     return reader.array(readSettings)
   }
-  return { apiKey, apiName: 'DescribeConfigs', apiVersion, body: body.finish(), decode }
+  return { apiKey, apiName: 'DescribeConfigs', apiVersion, encode: behind(body), decode }
 }
 
 function readSettings(reader: ByteReader): TopicSettings {

@@ -43,7 +43,8 @@ function request<T>(
   decode: (reader: ByteReader) => T,
 ): ApiRequest<T> {
   const [apiKey, apiVersion] = API[apiName]
-  return { apiKey, apiName, apiVersion, body, decode: (reply) => decode(new ByteReader(reply)) }
+  const encode = (headroom: number): Buffer => Buffer.concat([Buffer.alloc(headroom), body])
+  return { apiKey, apiName, apiVersion, encode, decode: (reply) => decode(new ByteReader(reply)) }
 }
 
 export interface ProduceReply {
@@ -54,22 +55,35 @@ export interface ProduceReply {
   readonly message: string
 }
 
-/**
- * One batch for one partition; `timeoutMs` is how long the broker waits for its replicas. `encode` makes the batch with
- * as many bytes in front of it as it is told.
- */
+/** A batch that is made when it is sent: as many bytes in front of it as it is told are left to others. */
+export interface BatchSource {
+  encode(headroom: number): Buffer
+  release(encoded: Buffer): void
+}
+
+/** One batch for one partition; `timeoutMs` is how long the broker waits for its replicas. */
 export function produce(
   { topic, partition }: Partition,
   timeoutMs: number,
-  encode: (headroom: number) => Buffer,
+  batch: BatchSource,
 ): ApiRequest<ProduceReply> {
-  const head = new ByteWriter().int16(-1).int16(ACKS_ALL).int32(timeoutMs)
-  head.int32(1).string(topic).int32(1).int32(partition).int32(0)
-  const front = head.finish()
-  const body = encode(front.length)
-  body.set(front)
-  body.writeInt32BE(body.length - front.length, front.length - BATCH_LENGTH_BYTES)
-  return request('Produce', body, (reader) => only(reader.array(readProduced).flat()))
+  const [apiKey, apiVersion] = API.Produce
+  const front = new ByteWriter().int16(-1).int16(ACKS_ALL).int32(timeoutMs).int32(1).string(topic)
+  const head = front.int32(1).int32(partition).int32(0).finish()
+  return {
+    apiKey,
+    apiName: 'Produce',
+    apiVersion,
+    encode(headroom) {
+      const start = headroom + head.length
+      const all = batch.encode(start)
+      all.set(head, headroom)
+      all.writeInt32BE(all.length - start, start - BATCH_LENGTH_BYTES)
+      return all
+    },
+    release: (encoded) => batch.release(encoded),
+    decode: (reply) => only(new ByteReader(reply).array(readProduced).flat()),
+  }
 }
 
 function readProduced(reader: ByteReader): ProduceReply[] {

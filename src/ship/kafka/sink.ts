@@ -73,10 +73,10 @@ export class KafkaSink implements Sink {
     const where = `Produce ${topic}-${partition}`
     try {
       const { encoder, clock, requestTimeoutMs } = this.options
-      const timeoutMs = Math.floor(requestTimeoutMs * REPLICAS_SHARE)
-      const request = produce({ topic, partition }, timeoutMs, (headroom) =>
-        encoder.encode(batch, clock.nowMs(), headroom),
-      )
+      const request = produce({ topic, partition }, Math.floor(requestTimeoutMs * REPLICAS_SHARE), {
+        encode: (headroom) => encoder.encode(batch, clock.nowMs(), headroom),
+        release: (encoded) => encoder.release(encoded),
+      })
       const { reply } = await this.inOrder(topic, partition, ({ connection }) => connection.send(request))
       return this.outcomeOf(await reply, where)
     } catch (error) {
