@@ -1,4 +1,5 @@
 /** What a broker that fails looks like from here: every time an outcome, never an exception, and nothing doubled. */
+import { createHash } from 'node:crypto'
 import { expect, it, onTestFinished } from 'vitest'
 import { createSink } from '../../../src/ship/kafka/select.js'
 import { PublicProducerSink } from '../../../src/ship/kafka/public-sink.js'
@@ -113,6 +114,30 @@ await describeKafka('a broker that fails', { faults: true }, (cluster) => {
     expect(acknowledged).toBe(total)
     expect(failures).toBeGreaterThan(50)
     expect(await values()).toEqual(expected(total))
+  })
+
+  it('P5: memory of batches is used again only when it has left, however slowly', async () => {
+    const sink = await sinkFor(cluster())
+    const topic = await fixtureOf(cluster(), sink).createTopic(2)
+    const producer = await identityOf(sink)
+    // 800 KB each, all different: more than a socket takes at once.
+    const to = (partition: number, first: number): PartitionBatch => {
+      const records = recordsOf(first, first + 8).map((record) => {
+        const value = createHash('shake256', { outputLength: 50_000 }).update(`${partition} ${record.offset}`)
+        return { ...record, value: Buffer.from(value.digest('hex')) }
+      })
+      return { topic, partition, producer, firstSequence: first, records, possibleDuplicate: false }
+    }
+    for (let round = 0; round < 4; round++) {
+      const batches = [0, 1].flatMap((partition) =>
+        [0, 1, 2, 3, 4].map((index) => to(partition, (round * 5 + index) * 8)),
+      )
+      const outcomes = await Promise.all(batches.map((batch) => sink.publish(batch)))
+      expect(outcomes.map(({ kind }) => kind)).toEqual(Array(10).fill('delivered'))
+    }
+    for (const { partition, value, offset } of await consumeAll(cluster(), topic)) {
+      expect(value).toBe(to(partition, offset - (offset % 8)).records[offset % 8]!.value.toString())
+    }
   })
 
   it('a late reply is waited for within the time limit', async () => {
