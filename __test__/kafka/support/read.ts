@@ -67,8 +67,12 @@ export async function dumpSegments(
   const files = readdirSync(directory)
     .filter((name) => name.endsWith('.log'))
     .map((name) => join(directory, name))
+  // Written anew for Kafka 4.
+  const main = cluster.jars.version.startsWith('3.')
+    ? 'kafka.tools.DumpLogSegments'
+    : 'org.apache.kafka.tools.DumpLogSegments'
   const args = ['--deep-iteration', '--files', files.join(',')]
-  const java = javaArgs(cluster.jars, [], 'org.apache.kafka.tools.DumpLogSegments', args)
+  const java = javaArgs(cluster.jars, [], main, args)
   const { stdout } = await run('java', java, { maxBuffer: 256 * 2 ** 20 })
   return stdout
 }
