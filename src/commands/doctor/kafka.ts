@@ -90,7 +90,9 @@ function replicaFaults(topic: TopicFacts, brokers: number): readonly string[] {
       `acknowledged records may stand on one broker alone: ${alter(topic.name, 'min.insync.replicas=2')}`,
     )
   if (minInsync > replicas)
-    faults.push(`min.insync.replicas ${minInsync} but ${replicas} replicas: nothing can be written`)
+    faults.push(
+      `min.insync.replicas ${minInsync} but ${replicas} replicas: some brokers then refuse every write`,
+    )
   else if (inSync < minInsync)
     faults.push(
       `${inSync} replicas in step, ${minInsync} needed: nothing can be written now; look at the brokers`,
