@@ -166,6 +166,6 @@ function adminOf(places: readonly BrokerPlace[]): Admin {
   return kafka.admin()
 }
 
-/** 16 bytes in URL-safe base64, as Kafka writes its ids. */
+/** 16 bytes in URL-safe base64, as Kafka writes its ids; like Kafka's own, none begins as a flag does. */
 const clusterIdOf = (uuid: string): string =>
-  Buffer.from(uuid.replaceAll('-', ''), 'hex').toString('base64url')
+  Buffer.from(uuid.replaceAll('-', ''), 'hex').toString('base64url').replace(/^-/, 'A')
