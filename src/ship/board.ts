@@ -121,8 +121,7 @@ export class Board {
         this.producer = undefined
       }
       for (const { name, cause } of view.unusable) this.unusable(this.topics.get(name), cause)
-      if (!this.reachable && this.cause !== undefined) this.parts.say('info', 'Kafka can be reached again')
-      this.reachable = true
+      if (!this.reachable) this.becomeReachable()
       this.cause = undefined
       return true
     } catch (error) {
@@ -132,6 +131,13 @@ export class Board {
       this.cause = error.cause
       return false
     }
+  }
+
+  /** What waits because nothing could be reached need not wait any longer. */
+  private becomeReachable(): void {
+    if (this.cause !== undefined) this.parts.say('info', 'Kafka can be reached again')
+    for (const lane of this.lanes()) lane.retryNow()
+    this.reachable = true
   }
 
   /** @throws SinkUnavailable */

@@ -202,6 +202,10 @@ export class Lane extends LaneRecords {
     if (this.phase === 'open') this.phase = 'waiting'
   }
 
+  retryNow(): void {
+    this.retryAtMs = 0
+  }
+
   /** The waiting time may be over. */
   wake(nowMs: number): void {
     if (this.phase === 'waiting' && nowMs >= this.retryAtMs) this.phase = 'open'

@@ -20,6 +20,8 @@ import { type ShipStatus, statusOf } from './status.js'
 
 const RETRY_MS_MIN = 100
 const RETRY_MS_MAX = 10_000
+/** Of records out at once over all lanes: what a batch takes beside its records lasts until its reply. */
+const OUT_BYTES_MAX = 8 * 2 ** 20
 /** Acknowledgements are on disk after this at the latest: what a restart would send again. */
 const FLUSH_MS = 500
 /** How often topics are looked up: while all is well, and while something is not. */
@@ -46,6 +48,9 @@ export class Shipper {
   private savedMs = -Infinity
   private lookAtMs = 0
   private looking = false
+  /** Of records that are out. */
+  private outBytes = 0
+  private turn = 0
   /** Something has changed that is not on disk. */
   private dirty = true
   private saved: ShipState | undefined
@@ -161,7 +166,7 @@ export class Shipper {
     await this.plan()
     const saves = this.mustSave()
     if (saves && !(await this.save())) return
-    for (const lane of board.lanes()) this.send(lane)
+    this.sendAll()
     void this.cursor.follow(this.saved, this.nowMs)
     // A lane may have waited for the save alone.
     if (!saves) await this.changed.wait(this.waitMs())
@@ -313,17 +318,26 @@ export class Shipper {
     return true
   }
 
+  /** Begins with another lane each time: the first would leave nothing to the last. */
+  private sendAll(): void {
+    const lanes = [...this.board.lanes()]
+    const first = this.turn++ % Math.max(1, lanes.length)
+    for (const lane of [...lanes.slice(first), ...lanes.slice(0, first)]) this.send(lane)
+  }
+
   private send(lane: Lane): void {
-    const outMax = this.parts.sink.exactlyOnce ? FLIGHTS_MAX : 1
-    for (;;) {
+    const { sink } = this.parts
+    const outMax = sink.exactlyOnce ? FLIGHTS_MAX : 1
+    while (this.outBytes < OUT_BYTES_MAX) {
       const flight = lane.nextToSend(this.nowMs, outMax)
       if (flight === undefined) return
       lane.sent(flight)
-      void this.publish(lane, flight)
+      this.outBytes += flight.bytes
+      void this.publish(lane, flight, flight.bytes)
     }
   }
 
-  private async publish(lane: Lane, flight: Flight): Promise<void> {
+  private async publish(lane: Lane, flight: Flight, bytes: number): Promise<void> {
     const { sink, clock } = this.parts
     try {
       const batch = flight.batch(lane.topic, lane.partition, lane.producer!)
@@ -334,6 +348,7 @@ export class Shipper {
     } catch (error) {
       this.failed = error
     }
+    this.outBytes -= bytes
     this.dirty = true
     this.changed.raise()
   }

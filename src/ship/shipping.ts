@@ -59,7 +59,8 @@ const WELL_MS = 60_000
 const STOP_MS_MAX = 8000
 /** How long the first look at the topics may take before a start with `--ack kafka` goes on without it. */
 const FIRST_LOOK_MS = 5000
-const HEAP_MIB_MAX = 256
+/** Of the thread's heap; the young part of it grows with what comes and goes, which is much and short-lived. */
+const HEAP = { maxOldGenerationSizeMb: 192, maxYoungGenerationSizeMb: 16 }
 
 export class Shipping {
   readonly acknowledgements: Acknowledgements
@@ -238,8 +239,7 @@ const UNKNOWN: ShipStatus = {
 }
 
 function spawnWorker(workerData: ShipWorkerData): ShipThread {
-  const resourceLimits = { maxOldGenerationSizeMb: HEAP_MIB_MAX }
-  const options = { workerData, resourceLimits, name: 'shipper' }
+  const options = { workerData, resourceLimits: HEAP, name: 'shipper' }
   const worker = new Worker(new URL('worker.js', import.meta.url), options)
   return Object.assign(worker, { send: (message: ToShipper) => worker.postMessage(message, []) })
 }

@@ -17,7 +17,7 @@ import type { Sink } from './sink.js'
 import { ShipStore } from './store.js'
 
 /** Records in memory: what bounds the thread whatever the lag. */
-const MEMORY_BYTES_MAX = 32 * 2 ** 20
+const MEMORY_BYTES_MAX = 16 * 2 ** 20
 /** More in a batch costs latency and saves nothing. */
 const BATCH_RECORDS_MAX = 1000
 const STATUS_MS = 500
