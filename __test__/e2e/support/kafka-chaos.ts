@@ -74,7 +74,7 @@ export async function chaos(cluster: Cluster, dataDir: string, options: ChaosOpt
 /** Every so many batches one meets a fault. */
 function loseSome(numbers: () => number): (request: { readonly apiKey: number }) => Fault | undefined {
   return ({ apiKey }) => {
-    if (apiKey !== API.produce || numbers() > 0.01) return undefined
+    if (apiKey !== API.produce || numbers() > 0.04) return undefined
     const kind = LOST[Math.floor(numbers() * LOST.length)]!
     return kind === 'delay' ? { kind, ms: 200 } : { kind }
   }
