@@ -14,6 +14,8 @@ type Command =
     }
   | { readonly do: 'outage'; readonly ms: number; readonly forget: boolean }
   | { readonly do: 'forget' }
+  | { readonly do: 'rot'; readonly slot: number }
+  | { readonly do: 'lose state' }
   | { readonly do: 'partitions'; readonly more: number }
   | { readonly do: 'limit'; readonly bytes: number }
   | { readonly do: 'stands'; readonly topic: string; readonly ms: number }
@@ -63,6 +65,11 @@ const command: fc.Arbitrary<Command> = fc.oneof(
       forget: fc.boolean(),
     }),
   },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('rot' as const), slot: fc.integer({ min: 0, max: 1 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('lose state' as const) }) },
   { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const) }) },
   {
     weight: 1,
@@ -110,6 +117,11 @@ async function perform(lives: ShipLives, one: Command): Promise<void> {
     lives.kill()
     await pass(20)
     lives.broker.forget()
+  }
+  if (one.do === 'rot' || one.do === 'lose state') {
+    lives.kill()
+    await pass(20)
+    await lives.damageState(one.do === 'rot' ? one.slot : undefined)
   }
   if (one.do === 'partitions') lives.broker.topics.get('t.track')!.grow(Math.min(9, 3 + one.more))
   if (one.do === 'limit') lives.broker.topics.get('t.engage')!.messageBytesMax = one.bytes

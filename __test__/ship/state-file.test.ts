@@ -33,6 +33,7 @@ const stateOf = (head: number, changes: Partial<ShipState> = {}): ShipState => (
   clusterId: 'c',
   producer: { id: 5n, epoch: 0 },
   head,
+  lostTo: 3,
   routes: 'r1',
   nextRoutes: undefined,
   topics: [],

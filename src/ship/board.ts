@@ -47,6 +47,8 @@ export class Board {
   refused = 0
   /** Records sent that may be at the broker twice. */
   possibleDuplicates = 0
+  /** See ShipState. */
+  lostTo = 0
   private clusterId = ''
   private routes = ''
   private router!: Router<Topic>
@@ -94,13 +96,14 @@ export class Board {
   }
 
   state(): ShipState {
-    const { clusterId, producer, routes, nextRoutes } = this
+    const { clusterId, producer, lostTo, routes, nextRoutes } = this
     const topics = [...this.topics.values()].map((topic) => topic.state())
     return {
       writerId: this.parts.writerId,
       clusterId,
       producer,
       head: this.headOf(),
+      lostTo,
       routes,
       nextRoutes,
       topics,
@@ -198,15 +201,16 @@ export class Board {
     } else if (isLost || known !== undefined) {
       const why = isLost ? 'the shipping state is damaged' : 'the shipping state is missing'
       say('warn', `${why}: what has been sent from offset ${this.head} on is looked for in the topics`)
+      this.lostTo = source.durableOffset
       for (const topic of this.topics.values())
         Object.assign(topic, { unknown: true, waitingFrom: this.head })
     }
   }
 
   private async goOn(state: ShipState, doubtful: boolean): Promise<void> {
-    const { store, say } = this.parts
-    const { clusterId, producer, head, routes } = state
-    Object.assign(this, { clusterId, producer, head, routes })
+    const { store, say, source } = this.parts
+    const { clusterId, producer, head, lostTo, routes } = state
+    Object.assign(this, { clusterId, producer, head, lostTo, routes })
     const configured = await store.keepTable(this.options.routes)
     const table = await store.table(routes)
     if (configured !== routes) this.nextRoutes = { id: configured, from: state.nextRoutes?.from ?? head }
@@ -215,6 +219,7 @@ export class Board {
     this.route(table ?? this.options.routes)
     for (const topic of state.topics) this.topicNamed(topic.name).restore(topic, head)
     if (!doubtful) return
+    this.lostTo = source.durableOffset
     say('warn', 'a part of the shipping state is damaged: what was sent is looked for in the topics')
     for (const lane of this.lanes()) lane.beUnknown()
   }

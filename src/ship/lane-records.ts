@@ -141,6 +141,16 @@ export class LaneRecords {
     return this.bytes < before
   }
 
+  /** Forgets all its batches, to be given their records once more; answers what they were. */
+  startOver(): readonly Flight[] {
+    const { flights } = this
+    this.use(-this.queue.clear())
+    for (const flight of flights) this.use(-flight.empty())
+    this.missedTo = Math.max(this.missedTo, this.taken)
+    Object.assign(this, { flights: [], taken: flights[0]!.first, behind: true, refilling: false })
+    return flights
+  }
+
   /** Lets go of everything, for good. */
   drop(): void {
     this.use(-this.bytes)

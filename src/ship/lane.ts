@@ -239,7 +239,8 @@ export class Lane extends LaneRecords {
     this.use(-refused!.bytes)
     this.restamp(this.producer, others, refused!.firstSequence)
     this.unblock()
-    if (ambiguous || this.producer === undefined) this.settle('searching')
+    const isUnknown = this.unknownFrom !== undefined && !this.searched
+    if (ambiguous || isUnknown || this.producer === undefined) this.settle('searching')
     else this.phase = 'open'
   }
 

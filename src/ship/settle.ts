@@ -68,13 +68,24 @@ async function search(lane: Lane, parts: SettleParts): Promise<readonly Flight[]
   const denied = await markFound(lane, parts)
   if (denied !== undefined) parts.onDoubt(lane, denied)
   const producer = await nextProducer(lane, parts)
-  const arrived = lane.takeDone()
+  const isDivided = lane.flights.some(({ found, records }) => found.length > 0 && found.length < records)
+  const arrived = isDivided ? startOver(lane, parts) : lane.takeDone()
   if (denied === undefined) lane.restamp(producer, readable(lane))
   else resend(lane, producer, parts.sentBefore, 0)
   lane.searched = true
   lane.resume()
   lane.settleBy = 'asking'
   return arrived
+}
+
+/**
+ * A part of a batch is there: it was divided, and the state that told so is lost. All is read again, and what is there
+ * is left out.
+ */
+function startOver(lane: Lane, { onFound }: SettleParts): readonly Flight[] {
+  const flights = lane.startOver()
+  for (const { found } of flights) for (const offset of found) onFound(lane, offset)
+  return flights.filter(({ found }) => found.length > 0)
 }
 
 /** Marks what the partition has. Answers why it may not be read. */
@@ -97,7 +108,7 @@ async function markFound(
     if (error instanceof SinkDenied) return error.cause
     throw error
   }
-  for (const flight of flights) flight.done ||= flight.found.length > 0
+  for (const flight of flights) flight.done ||= flight.found.length === flight.records
   return undefined
 }
 

@@ -246,9 +246,10 @@ export class Shipper {
     }
     const { topic } = lane
     const refusal = flight.refused!
+    const again = flight.wasSent || offset < this.board.lostTo
     if (flight.contents.length > 0) {
       try {
-        await this.parts.refuse({ offset, topic, key, value, refusal, again: flight.wasSent })
+        await this.parts.refuse({ offset, topic, key, value, refusal, again })
       } catch (error) {
         lane.holdOff({ code: 'rejects_unavailable', message: (error as Error).message }, this.nowMs)
         return

@@ -15,6 +15,8 @@ export interface ShipState {
   readonly producer: ProducerIdentity | undefined
   /** Every record below is done with, or belongs to a lane or topic below that says otherwise. */
   readonly head: number
+  /** The state was lost once: records below may be in the rejects already, though no flight tells of it. */
+  readonly lostTo: number
   /** Id of the route table in force (route.ts). */
   readonly routes: string
   /** The next table, which holds from this offset on, once everything below is done with. */
@@ -76,13 +78,14 @@ const VERSION = 1
 
 /** JSON, an array a lane and batch to keep it short. */
 export function encodeState(state: ShipState): string {
-  const { producer, nextRoutes, topics, writerId, clusterId, head, routes } = state
+  const { producer, nextRoutes, topics, writerId, clusterId, head, lostTo, routes } = state
   return JSON.stringify({
     v: VERSION,
     writer_id: writerId,
     cluster_id: clusterId,
     producer: producerOut(producer),
     head,
+    lost_to: lostTo,
     routes,
     next_routes: nextRoutes ?? null,
     topics: topics.map(({ name, id, partitions, next, waitingFrom, unknown, lanes }) => {
@@ -148,6 +151,7 @@ interface StateOut {
   readonly cluster_id: string
   readonly producer: ProducerOut
   readonly head: number
+  readonly lost_to: number
   readonly routes: string
   readonly next_routes: ShipState['nextRoutes'] | null
   readonly topics: readonly {
@@ -179,6 +183,7 @@ export function decodeState(text: string): ShipState {
     clusterId: out.cluster_id,
     producer: producerIn(out.producer),
     head: out.head,
+    lostTo: out.lost_to,
     routes: out.routes,
     nextRoutes: out.next_routes ?? undefined,
     topics: out.topics.map(({ next, waiting_from: waitingFrom, lanes, ...topic }) => {

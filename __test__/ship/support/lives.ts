@@ -162,6 +162,16 @@ export class ShipLives {
     this.disk = this.disk.crash(choice)
   }
 
+  /** Of a dead process: one slot of its state cannot be read any more, or all of it is gone. */
+  async damageState(slot?: number): Promise<void> {
+    const path = `${DIRECTORY}/ship/state`
+    if (this.disk.peek(path) === undefined) return
+    if (slot === undefined) return this.disk.unlink(path)
+    const file = await this.disk.open(path, 'r+')
+    await file.write(Buffer.from('rot'), (slot * (await file.size())) / 2 + 100)
+    await file.close()
+  }
+
   setDown(down: boolean): void {
     this.down = down
     this.sink.down = down
