@@ -87,6 +87,20 @@ describe('Kafka away', () => {
     lives.expectExactlyOnce()
   })
 
+  it('once it is back no partition waits out its back-off: all begin within a look-up', async () => {
+    const lives = await begun({ partitions: 12 })
+    lives.append(100)
+    await lives.drain()
+    lives.setDown(true)
+    lives.append(2000)
+    await pass(10 * 60_000)
+    lives.setDown(false)
+    // 2 s to the next look, jittered, and the rounds after it; a back-off alone lasts 5 to 10 s.
+    await pass(4000)
+    expect(statusOf(lives)).toMatchObject({ lagRecords: 0 })
+    lives.expectExactlyOnce()
+  })
+
   it('at the start: waits, and ships once it is there', async () => {
     const lives = new ShipLives()
     await lives.start()

@@ -163,7 +163,7 @@ export class Board {
     this.records += records
     this.batches++
     this.lastMs = nowMs
-    this.reachable = true
+    if (!this.reachable) this.becomeReachable()
     if (possibleDuplicate) this.possibleDuplicates += records
   }
 

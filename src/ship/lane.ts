@@ -202,8 +202,10 @@ export class Lane extends LaneRecords {
     if (this.phase === 'open') this.phase = 'waiting'
   }
 
+  /** Its waiting times begin anew, too: a partition may need a moment longer than its broker. */
   retryNow(): void {
     this.retryAtMs = 0
+    this.backoff.reset()
   }
 
   /** The waiting time may be over. */
