@@ -1,4 +1,5 @@
 /** What the sink may do is up to the cluster: each missing right has an answer of its own, and no event is lost over it. */
+import { setTimeout as sleep } from 'node:timers/promises'
 import { AclOperationTypes, AclPermissionTypes, AclResourceTypes, ResourcePatternTypes } from 'kafkajs'
 import { beforeAll, expect, it, onTestFinished } from 'vitest'
 import { createKafka } from '../../../src/ship/kafka/client.js'
@@ -126,5 +127,34 @@ await describeKafka('rights', { protocol: 'SASL_PLAINTEXT', properties }, (clust
     const error = await sink.describe(['all']).catch((reason: unknown) => reason)
     expect(error).toMatchObject({ cause: { code: 'authentication_failed' } })
     expect(String((error as Error).message)).not.toContain('wr0ng')
+  })
+})
+
+// kafkajs renews a session 10 s before its end, so here every 2 s.
+const ending = { ...properties, 'listener.name.client.plain.connections.max.reauth.ms': 12_000 }
+
+await describeKafka('sessions that end', { protocol: 'SASL_PLAINTEXT', properties: ending }, (cluster) => {
+  it('are renewed between batches, and replaced when nothing was sent in time', async () => {
+    for (const topic of ['busy', 'idle']) {
+      await cluster().createTopic(topic)
+      await allow(cluster(), topic, 'READ', 'WRITE', 'DESCRIBE')
+    }
+    const [busy, idle] = [await sinkOf(cluster()), await sinkOf(cluster())]
+    const [many, few] = [await batchTo(busy, 'busy'), await batchTo(idle, 'idle')]
+    expect((await idle.publish(few)).kind).toBe('delivered')
+    let first = 0
+    for (const end = performance.now() + 13_000; performance.now() < end; await sleep(100)) {
+      const batches = Array.from({ length: 5 }, (_, index) => {
+        const from = first + index * 3
+        return { ...many, firstSequence: from, records: recordsOf(from, from + 3) }
+      })
+      const outcomes = await Promise.all(batches.map((batch) => busy.publish(batch)))
+      expect(outcomes.map(({ kind }) => kind)).toEqual(Array(5).fill('delivered'))
+      first += 15
+    }
+    expect(await drain(busy.scan('busy', 0, undefined))).toBe(first)
+    const late = { ...few, firstSequence: 3 }
+    const outcomes = [await idle.publish(late), await idle.publish(late)]
+    expect(outcomes.at(-1)).toEqual({ kind: 'delivered', baseOffset: 3n })
   })
 })

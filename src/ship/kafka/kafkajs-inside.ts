@@ -189,12 +189,22 @@ class KafkajsConnection implements BrokerConnection {
   }
 
   async send<T>(request: ApiRequest<T>): Promise<T> {
+    await this.renewSession()
     try {
-      // Again when the broker's time limit for a session is near; else it is over at once.
-      await this.connection.authenticate()
       return request.decode(await this.exchange(request))
     } catch (error) {
       if (!this.connection.isConnected() || isTimeout(error)) this.close()
+      throw error
+    }
+  }
+
+  /** SASL again when the broker's time limit for a session is near; else there is nothing to do. */
+  private async renewSession(): Promise<void> {
+    try {
+      await this.connection.authenticate()
+    } catch (error) {
+      // Half renewed is no state to go on from.
+      this.close()
       throw error
     }
   }
