@@ -3,6 +3,7 @@ import { execFileSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import * as zlib from 'node:zlib'
 import { afterAll, describe, expect, it } from 'vitest'
 import { configWith, loadConfig, printConfig, type Environment, type Flags } from '../../src/config.js'
 import { KEYS, settingOf } from '../../src/config/schema.js'
@@ -52,6 +53,12 @@ describe('brokers', () => {
     expect(loadConfig({ config }, {}).config.kafka).toEqual(['a:1', 'b:2'])
     expect(loadConfig({}, {}).config.kafka).toEqual([])
   })
+})
+
+it('zstd is refused where this Node has none, with what to do', () => {
+  const load = (): unknown => loadConfig({ ...KAFKA, kafkaCompression: 'zstd' }, {})
+  if ('zstdCompressSync' in zlib) expect(load).not.toThrow()
+  else expect(load).toThrow(/--kafka-compression zstd needs Node 22\.15 or newer, this is .*: use lz4/)
 })
 
 describe('settings that belong together', () => {

@@ -1,4 +1,5 @@
 /** Checks between settings: each message names both values and what to change. */
+import * as zlib from 'node:zlib'
 import { UsageError } from '../errors.js'
 import { showBytes } from './kinds.js'
 import { envName, flagName, settingOf, type Key, type Settings } from './schema.js'
@@ -50,6 +51,10 @@ const ERRORS: readonly Check[] = [
   (s) =>
     s.kafkaTlsKeyPassphrase !== undefined && s.kafkaTlsKeyPassphraseFile !== undefined
       ? `give the passphrase once: --kafka-tls-key-passphrase-file or ${envName('kafkaTlsKeyPassphrase')}`
+      : undefined,
+  (s) =>
+    s.kafkaCompression === 'zstd' && !('zstdCompressSync' in zlib)
+      ? `--kafka-compression zstd needs Node 22.15 or newer, this is ${process.versions.node}: use lz4`
       : undefined,
   (s) =>
     s.port !== 0 && s.port === s.opsPort && s.host === s.opsHost

@@ -196,6 +196,7 @@ export const SETTINGS = {
   kafkaCompression: setting({
     group: 'Kafka', kind: choice('none', 'gzip', 'lz4', 'zstd'), default: 'none',
     about: 'compression of batches',
+    more: 'lz4 costs a few µs a record, gzip more than twice as much. zstd needs Node 22.15 or newer.',
   }),
   kafkaLingerMs: setting({
     group: 'Kafka', kind: duration(0, 60_000), default: 5,
