@@ -9,6 +9,6 @@ await describeKafka('P2, P6, P7: Kafka is away', {}, (cluster) => {
     await cluster().createTopic('sluicegate.track', 6, { 'max.message.bytes': '4194304' })
     const result = await away(cluster(), workspace(), 300)
     console.log(result)
-    expectUnnoticed(result)
+    expectUnnoticed(result, 5)
   })
 })
