@@ -34,7 +34,12 @@ async function partitionsOfJava(cluster: Cluster, keys: readonly string[]): Prom
   return new Map(records.map(({ key, partition }) => [key, partition]))
 }
 
-for (const version of ['4.3.1', '3.9.2'] as const) {
+const CLUSTERS = [
+  { version: '4.3.1', compression: 'none' },
+  { version: '3.9.2', compression: 'lz4' },
+] as const
+
+for (const { version, compression } of CLUSTERS) {
   await describeKafka(`P5, P6: events of an access log into Kafka ${version}`, { version }, (cluster) => {
     it('stand there once, byte for byte, where the Java client would put them, in well-formed batches', async () => {
       const dataDir = workspace()
@@ -47,7 +52,7 @@ for (const version of ['4.3.1', '3.9.2'] as const) {
         String(PARTITIONS),
       ])
       expect(made.code, made.stderr).toBe(0)
-      const server = await startShipping(cluster(), dataDir)
+      const server = await startShipping(cluster(), dataDir, ['--kafka-compression', compression])
       const replay = join(ROOT, 'bench/replay/replay.mjs')
       const flags = ['--url', server.ingest, '--file', accessLog(dataDir), '--mode', 'json', '--json']
       const { stdout } = await run(process.execPath, [replay, ...flags, '--lines', String(EVENTS)])
@@ -65,7 +70,7 @@ for (const version of ['4.3.1', '3.9.2'] as const) {
 
       for (let partition = 0; partition < PARTITIONS; partition++) {
         if (!lines.some((line) => line.partition === partition)) continue
-        expectWellFormed(await dumpSegments(cluster(), TOPIC, partition))
+        expectWellFormed(await dumpSegments(cluster(), TOPIC, partition), compression)
       }
       expect((await server.stop()).code).toBe(0)
     })
@@ -73,7 +78,7 @@ for (const version of ['4.3.1', '3.9.2'] as const) {
 }
 
 /** As DumpLogSegments sees the batches of a partition. */
-function expectWellFormed(dump: string): void {
+function expectWellFormed(dump: string, compression: string): void {
   const batches = dump.split('\n').filter((line) => line.startsWith('baseOffset:'))
   expect(batches.length).toBeGreaterThan(0)
   let sequence = 0
@@ -81,6 +86,7 @@ function expectWellFormed(dump: string): void {
     const of = (name: string): number => Number(new RegExp(`${name}: (-?\\d+)`).exec(batch)?.[1])
     expect(batch).toMatch(/isvalid: true/)
     expect(batch).toMatch(/magic: 2/)
+    expect(batch).toContain(`compresscodec: ${compression}`)
     expect([of('baseSequence'), of('producerEpoch')]).toEqual([sequence, 0])
     expect(of('producerId')).toBeGreaterThanOrEqual(0)
     sequence = of('lastSequence') + 1
