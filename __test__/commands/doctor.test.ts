@@ -20,6 +20,8 @@ import { configWith } from '../../src/config.js'
 import { startGate } from '../../src/gate.js'
 import type { LogStatus } from '../../src/log/types.js'
 import { createLogger } from '../../src/logger.js'
+import type { Finding } from '../../src/commands/doctor/finding.js'
+import type { ShippingStatus } from '../../src/ship/shipping.js'
 import { type StatusParts, statusOf } from '../../src/status.js'
 import { logStatus, statusParts } from '../support/status-parts.js'
 import { dataDirectory, event, request } from './support/data-directory.js'
@@ -204,8 +206,8 @@ describe('what a server says of itself', () => {
     damage: { tornBytes: 5, quarantinedBatches: 0, quarantinedBytes: 0 },
   })
 
-  /** The grade of each line about a status that is healthy but for `changes`. */
-  async function graded(changes: Partial<StatusParts>, panics = 0): Promise<string[]> {
+  /** The lines about a status that is healthy but for `changes`. */
+  async function said(changes: Partial<StatusParts>, panics = 0): Promise<readonly Finding[]> {
     const decoder = { name: 'native', panics } as StatusParts['decoder']['decoder']
     const parts = statusParts({ decoder: { decoder, reason: '' }, log: { status: () => sound }, ...changes })
     const server = createServer((_request, reply) => reply.end(JSON.stringify(statusOf(parts)))).listen(
@@ -215,8 +217,10 @@ describe('what a server says of itself', () => {
     await new Promise((resolve) => server.once('listening', resolve))
     const findings = await serverFindings('s', `http://127.0.0.1:${(server.address() as AddressInfo).port}`)
     server.close()
-    return findings.filter(({ grade }) => grade === 'fault').map(({ text }) => text)
+    return findings
   }
+  const graded = async (changes: Partial<StatusParts>, panics = 0): Promise<string[]> =>
+    (await said(changes, panics)).filter(({ grade }) => grade === 'fault').map(({ text }) => text)
   const withLog = (changes: Partial<LogStatus>) => ({ log: { status: () => ({ ...sound, ...changes }) } })
 
   it.each([
@@ -249,6 +253,48 @@ describe('what a server says of itself', () => {
     ],
   ])('%s', async (_what, changes, panics, texts) => {
     expect(await graded(changes, panics)).toEqual(texts)
+  })
+
+  it('about publishing: state with its cause, and what may surprise', async () => {
+    const cause = { code: 'unreachable', message: 'No connection.' }
+    const well: ShippingStatus = {
+      state: 'shipping',
+      cause: undefined,
+      exactlyOnce: true,
+      cursor: 9,
+      head: 9,
+      pending: 0,
+      lagRecords: 0,
+      lagMs: 0,
+      records: 9,
+      batches: 1,
+      failed: 0,
+      refused: 0,
+      possibleDuplicates: 0,
+      memoryBytes: 0,
+      topics: [],
+      restarts: 0,
+      waiting: 0,
+      late: 0,
+    }
+    const lines = async (changes: Partial<ShippingStatus>): Promise<string[]> => {
+      const findings = await said({ shipping: { status: () => ({ ...well, ...changes }) } })
+      const own = findings.filter(({ text }) => text.startsWith('kafka: '))
+      return own.map(({ grade, text }) => `${grade} ${text.slice(7)}`)
+    }
+    expect(await lines({})).toEqual(['ok shipping; nothing waits'])
+    expect(await lines({ state: 'starting' })).toEqual(['ok starting; nothing waits'])
+    expect(await lines({ state: 'waiting', cause, lagRecords: 7, lagMs: 2500 })).toEqual([
+      'fault waiting: No connection. (unreachable); 7 records wait, the oldest for 2.5 s',
+    ])
+    const odd = { exactlyOnce: false, refused: 2, possibleDuplicates: 3, restarts: 4 }
+    expect(await lines(odd)).toEqual([
+      'ok shipping; nothing waits',
+      expect.stringContaining('note published at least once only'),
+      expect.stringContaining('note 2 records were refused for ever'),
+      expect.stringContaining('note 3 records were sent marked possible_duplicate'),
+      expect.stringContaining('note the thread that publishes ended by itself 4 times'),
+    ])
   })
 
   it('or that it does not answer', async () => {

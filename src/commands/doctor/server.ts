@@ -20,6 +20,18 @@ interface ServerStatus {
     readonly damage: { readonly quarantined_batches: number }
   }
   readonly rejects: { readonly kept: number; readonly dropped: number }
+  readonly ship: ShipStatus | null
+}
+
+interface ShipStatus {
+  readonly state: string
+  readonly cause: { readonly code: string; readonly message: string } | null
+  readonly exactly_once: boolean
+  readonly lag_records: number
+  readonly lag_s: number
+  readonly refused: number
+  readonly possible_duplicates: number
+  readonly restarts: number
 }
 
 /** Above this part of its limit the log is about to be full. */
@@ -38,6 +50,7 @@ export async function serverFindings(section: string, address: string): Promise<
     logFinding(status, found),
     found(status.unavailable > 0 ? 'note' : 'ok', `${counts}; ${status.unavailable} answered 503`),
     ...faults(status, found),
+    ...(status.ship === null ? [] : shipFindings(status.ship, found)),
   ]
 }
 
@@ -53,6 +66,26 @@ function logFinding({ log }: ServerStatus, found: Found): Finding {
   const used = `${Math.floor(log.used * 100)} % of its limit taken${hours}`
   if (log.state !== 'writable') return found('fault', `log: ${log.state}: ${log.reason}; ${used}`)
   return found(log.used >= FULL_SOON ? 'fault' : 'ok', `log: ${log.state}, ${used}`)
+}
+
+function shipFindings(ship: ShipStatus, found: Found): readonly Finding[] {
+  const { state, cause, lag_records: lag, lag_s: lagS, refused, restarts } = ship
+  const behind = lag === 0 ? 'nothing waits' : `${lag} records wait, the oldest for ${lagS} s`
+  const why = cause === null ? '' : `: ${cause.message} (${cause.code})`
+  const findings = [
+    found(
+      state === 'shipping' || (state === 'starting' && cause === null) ? 'ok' : 'fault',
+      `kafka: ${state}${why}; ${behind}`,
+    ),
+  ]
+  const note = (text: string): number => findings.push(found('note', `kafka: ${text}`))
+  if (!ship.exactly_once)
+    note('published at least once only, so records may come twice (--kafka-exactly-once prefer)')
+  if (refused > 0) note(`${refused} records were refused for ever: see "sluicegate rejects list"`)
+  if (ship.possible_duplicates > 0)
+    note(`${ship.possible_duplicates} records were sent marked possible_duplicate`)
+  if (restarts > 0) note(`the thread that publishes ended by itself ${restarts} times: please report it`)
+  return findings
 }
 
 function faults({ decoder_panics: panics, log, rejects }: ServerStatus, found: Found): readonly Finding[] {
