@@ -23,6 +23,7 @@ export interface ChaosOptions {
 export interface ChaosResult {
   readonly verdict: Verdict
   readonly lines: readonly Published[]
+  /** Requests with batches that were lost, or whose replies were. */
   readonly faults: number
   readonly drainMs: number
 }
@@ -71,10 +72,12 @@ export async function chaos(cluster: Cluster, dataDir: string, options: ChaosOpt
   return { verdict, lines, faults, drainMs }
 }
 
-/** Every so many batches one meets a fault. */
+/** Of requests with batches, which are large under load. */
+const FAULTY = 0.04
+
 function loseSome(numbers: () => number): (request: { readonly apiKey: number }) => Fault | undefined {
   return ({ apiKey }) => {
-    if (apiKey !== API.produce || numbers() > 0.04) return undefined
+    if (apiKey !== API.produce || numbers() > FAULTY) return undefined
     const kind = LOST[Math.floor(numbers() * LOST.length)]!
     return kind === 'delay' ? { kind, ms: 200 } : { kind }
   }
