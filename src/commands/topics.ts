@@ -11,8 +11,8 @@ import { table } from './output.js'
 
 const NOTES = `Topics: those of --topic-prefix, and of tokens in --topics-file. One that is there is left as it is.
 Each gets max.message.bytes=${MESSAGE_BYTES_CREATED} (a record of 1 MiB is larger in its envelope, and beyond
-Kafka's default), cleanup.policy=delete, unclean.leader.election.enable=false and, with three replicas
-or more, min.insync.replicas=2: what was acknowledged survives the loss of a broker.
+Kafka's default), cleanup.policy=delete, unclean.leader.election.enable=false and, with three
+replicas or more, min.insync.replicas=2: what was acknowledged survives the loss of a broker.
 
 More partitions later change which one a key belongs to, so begin with enough.
 
