@@ -2,7 +2,7 @@
 import { buildRivals } from './baselines/contenders.mjs'
 import { CONTENDERS, contender } from './http/contenders.mjs'
 import { interleave } from './http/measure.mjs'
-import { batchShapes, bySize, constant, matrix, sizeShapes, steady } from './http/parts.mjs'
+import { batchShapes, bySize, constant, disk, matrix, sizeShapes, steady } from './http/parts.mjs'
 import { accessLogShape, replay } from './http/replay.mjs'
 import { SHAPES } from './http/requests.mjs'
 import { startServers } from './http/servers.mjs'
@@ -25,6 +25,7 @@ async function measureOurs(bench, record) {
   const [batches, sizes] = [batchShapes(bench), sizeShapes(bench)]
   const { started, proof, stop } = await startServers(bench, CONTENDERS, [...SHAPES, ...batches, ...sizes])
   record.proof = proof
+  record.disk = disk(bench)
   if (only.has('servers')) record.servers = await matrix(bench, started)
   if (only.has('batches')) record.batches = await bySize(bench, started, 'batch sizes', batches)
   if (only.has('sizes')) record.sizes = await bySize(bench, started, 'event sizes', sizes)

@@ -1,4 +1,6 @@
 // What is measured of the servers; each part is one member of the record (bench/README.md).
+import { spawnSync } from 'node:child_process'
+import { fileURLToPath } from 'node:url'
 import { runLoad } from './load.mjs'
 import { rssOf } from './cpu.mjs'
 import { fileOf, interleave } from './measure.mjs'
@@ -88,6 +90,20 @@ export async function constant(bench, started, maxPerS) {
     beside,
     loop_ms: loop,
   }
+}
+
+/** A batch of the log as it is at full load with 64 connections: half of them wait for a sync, half fill the next one. */
+const DISK_BATCH_BYTES = 32 * 1024
+const DISK = fileURLToPath(new URL('disk.mjs', import.meta.url))
+
+/** Write and sync by themselves, in a process that does nothing else (disk.mjs). */
+export function disk(bench) {
+  bench.progress('write and sync by themselves')
+  const options = { directory: bench.directory, bytes: DISK_BATCH_BYTES, batches: bench.quick ? 1000 : 4000 }
+  const args = ['-c', String(bench.cores.server), process.execPath, DISK, JSON.stringify(options)]
+  const { status, stdout, stderr } = spawnSync('taskset', args, { encoding: 'utf8' })
+  if (status !== 0) throw new Error(`bench/http/disk.mjs ended with code ${status}:\n${stderr}`)
+  return JSON.parse(stdout)
 }
 
 const STEADY_PER_S = 5000

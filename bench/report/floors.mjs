@@ -29,7 +29,7 @@ function withoutLog({ servers }) {
   )
 }
 
-function withLog({ servers }) {
+function withLog({ servers, disk }) {
   const of = (contender, name) => figure(cellOf(servers, { ...SINGLE, contender }), name)
   const [main, all, noLog] = [
     of('sluicegate', 'main_us'),
@@ -40,7 +40,9 @@ function withLog({ servers }) {
   return (
     `All threads share one core here: of ${us(all)} a JSON request at 64 connections ${us(all - main)} are the threads that ` +
     `write and sync, which have a core of their own elsewhere; the main thread alone would allow ${thousands(1e6 / main)}. ` +
-    `Without log the process takes ${us(noLog)}, stock Fastify ${us(of('fastify-stock', 'process_us'))}.`
+    `Without log the process takes ${us(noLog)}, stock Fastify ${us(of('fastify-stock', 'process_us'))}. A write and a sync of ` +
+    `${disk.bytes / 1024} KiB by themselves take ${us(disk.main_us)} of main thread and ${us(disk.process_us)} in all, shared ` +
+    `by the requests of a batch.`
   )
 }
 
@@ -55,11 +57,11 @@ function manyEvents({ batches }) {
   )
 }
 
-function latency({ constant }) {
+function latency({ constant, disk }) {
   if (constant?.no_op === undefined) return undefined
   return (
     `A server that does nothing has a p99 of ${(constant.no_op.p99_us / 1000).toFixed(1)} ms at the same rate from the same ` +
-    `load generator on this machine.`
+    `load generator on this machine; a write and a sync by themselves have one of ${(disk.p99_us / 1000).toFixed(1)} ms.`
   )
 }
 
