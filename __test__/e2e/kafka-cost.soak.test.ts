@@ -1,5 +1,6 @@
 /** What shipping costs those who wait for an answer: CPU of the main thread and latency, with Kafka and without, in turns. */
-import { readFileSync } from 'node:fs'
+import { spawnSync } from 'node:child_process'
+import { readdirSync, readFileSync } from 'node:fs'
 import { expect, it } from 'vitest'
 import { RawConnection, requestBytes } from '../support/http.js'
 import { describeKafka } from '../kafka/support/suite.js'
@@ -15,6 +16,16 @@ const CONNECTIONS = 4
 interface Round {
   readonly cpuUsPerRequest: number
   readonly p99Ms: number
+}
+
+/**
+ * The main thread on one processor, all other threads and the broker on another: what is measured is the work, not how
+ * caches are shared where there are few processors.
+ */
+function pin({ pid }: ServerProcess, brokerPid: number): void {
+  const put = (cpu: number, id: number | string): unknown => spawnSync('taskset', ['-cp', `${cpu}`, `${id}`])
+  for (const thread of readdirSync(`/proc/${pid}/task`)) put(thread === String(pid) ? 0 : 1, thread)
+  for (const thread of readdirSync(`/proc/${brokerPid}/task`)) put(1, thread)
 }
 
 /** Time of the main thread on a processor, in microseconds. */
@@ -54,7 +65,10 @@ await describeKafka('the cost of shipping', {}, (cluster) => {
     const shipping = await startShipping(cluster(), workspace())
     const plain = await startServer({ dataDir: workspace(), args: ['--log-level', 'warn'] })
     const rounds: { readonly with: Round; readonly without: Round }[] = []
-    for (const server of [shipping, plain]) await round(server)
+    for (const server of [shipping, plain]) {
+      await round(server)
+      pin(server, cluster().brokers[0]!.pid!)
+    }
     for (let at = 0; at < ROUNDS; at++) {
       await drained(shipping)
       rounds.push({ with: await round(shipping), without: await round(plain) })
