@@ -83,7 +83,7 @@ export class Board {
   }
 
   /** Reads the state; answers where the log has to be read from. */
-  async load(): Promise<{ readonly position: number }> {
+  async load(): Promise<{ readonly position: number; readonly isNew: boolean }> {
     const loaded = await this.parts.store.load()
     const state = this.usable(loaded.state)
     if (state === undefined) await this.begin(loaded.state !== undefined, loaded.doubtful)
@@ -92,7 +92,7 @@ export class Board {
     for (const { waitingFrom } of this.topics.values()) position = Math.min(position, waitingFrom ?? position)
     for (const lane of this.lanes())
       position = Math.min(position, lane.unknownFrom ?? position, lane.oldest ?? position)
-    return { position }
+    return { position, isNew: state === undefined }
   }
 
   state(): ShipState {

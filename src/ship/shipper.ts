@@ -73,7 +73,8 @@ export class Shipper {
 
   /** Until `stop`. Rejects when it cannot go on: the log or its own state cannot be read. */
   async run(): Promise<void> {
-    const { position } = await this.board.load()
+    const { position, isNew } = await this.board.load()
+    if (isNew) await this.saveFirst()
     await this.firstLook()
     this.feeder = this.makeFeeder(position)
     const feeding = this.feeder.run().catch((error: unknown) => {
@@ -133,6 +134,12 @@ export class Shipper {
     )
     board.headOf = () => feeder.head
     return feeder
+  }
+
+  /** Both before anything is sent: should one of them be lost, the other tells that something may have been. */
+  private async saveFirst(): Promise<void> {
+    while (!this.stopped && !(await this.save()));
+    if (this.saved !== undefined) await this.cursor.set(this.saved)
   }
 
   /** Nothing can be sent before it is known where to, and whether it still is the cluster that we knew. */
