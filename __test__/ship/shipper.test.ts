@@ -403,19 +403,19 @@ describe('what Kafka refuses for ever', () => {
     expect(lives.rejects).toMatchObject([{ offset: 30, refusal: { code: 'batch_too_large' } }])
   })
 
-  it.each([...Array(24).keys()])(
-    'killed at step %i of refusing it: it is in the rejects once',
-    async (step) => {
+  it('killed at any step of refusing it: it is in the rejects once', async () => {
+    for (let step = 5; step < 75; step++) {
       const lives = await begun()
       await pass(50)
       lives.append(3, 1, 'poison')
       lives.append(10)
-      lives.life.killAfter(10 + step * 2, step % 2 === 0)
+      lives.life.killAfter(step, true)
       await pass(1000)
       await lives.restart()
       await lives.drain()
       lives.expectExactlyOnce()
       expect(lives.rejects).toHaveLength(3)
-    },
-  )
+      lives.kill()
+    }
+  })
 })
