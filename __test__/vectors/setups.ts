@@ -26,7 +26,7 @@ export const SETUPS: Readonly<Record<SetupName, Partial<Config>>> = {
     bodyLimitBytes: MiB,
     batchBytesMax: MiB,
     logSegmentBytes: MiB,
-    logMaxBytes: 4 * MiB,
+    logMaxBytes: 16 * MiB,
     rejectBytesMax: MiB,
   },
 }

@@ -97,12 +97,13 @@ export class Board {
 
   state(): ShipState {
     const { clusterId, producer, lostTo, routes, nextRoutes } = this
-    const topics = [...this.topics.values()].map((topic) => topic.state())
+    const head = this.headOf()
+    const topics = [...this.topics.values()].map((topic) => topic.state(head))
     return {
       writerId: this.parts.writerId,
       clusterId,
       producer,
-      head: this.headOf(),
+      head,
       lostTo,
       routes,
       nextRoutes,
@@ -202,8 +203,7 @@ export class Board {
       const why = isLost ? 'the shipping state is damaged' : 'the shipping state is missing'
       say('warn', `${why}: what has been sent from offset ${this.head} on is looked for in the topics`)
       this.lostTo = source.durableOffset
-      for (const topic of this.topics.values())
-        Object.assign(topic, { unknown: true, waitingFrom: this.head })
+      for (const topic of this.topics.values()) topic.beUnknown(this.head)
     }
   }
 
@@ -221,7 +221,7 @@ export class Board {
     if (!doubtful) return
     this.lostTo = source.durableOffset
     say('warn', 'a part of the shipping state is damaged: what was sent is looked for in the topics')
-    for (const lane of this.lanes()) lane.beUnknown()
+    for (const topic of this.topics.values()) topic.beUnknown(head)
   }
 
   private route(table: RouteTable): void {

@@ -27,6 +27,8 @@ export class LaneRecords {
   unknownFrom: number | undefined
   /** Somebody is settling it, or taking its first record to the rejects. */
   busy = false
+  /** Where that search began in the partition; undefined: at its oldest record. */
+  searchedAt: bigint | undefined
   /** Its partition has been searched for them; those of the topic's others may still have to be. */
   searched = false
   /** Bytes of records here. */

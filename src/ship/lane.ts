@@ -66,6 +66,7 @@ export class Lane extends LaneRecords {
   /** What was sent is not known: the partition has to be searched before anything else is. */
   beUnknown(): void {
     this.unknownFrom ??= this.oldest ?? this.taken
+    this.searchedAt = this.brokerOffset
     this.searched = false
     if (this.phase !== 'refusing') this.settle('searching')
   }
@@ -88,6 +89,12 @@ export class Lane extends LaneRecords {
       unknown,
       doubtfulTo,
     }
+  }
+
+  /** As `state`, but to be searched again, from where the last search began: what has been sent since stands behind. */
+  unknownState(head: number): LaneState {
+    const { from = head, ...state } = this.state()
+    return { ...state, from, unknown: true, brokerOffset: this.searchedAt }
   }
 
   /** Whether reading back for it would let it get on. */
@@ -176,6 +183,7 @@ export class Lane extends LaneRecords {
   /** The topic was made anew: offsets in it mean nothing any more. */
   forgetBroker(): void {
     this.brokerOffset = undefined
+    this.searchedAt = undefined
     if (this.flights.length > 0 && this.phase !== 'refusing') this.settle('searching')
   }
 
@@ -285,13 +293,13 @@ export class Lane extends LaneRecords {
   /** Nothing of it will ever be taken as it is: it is divided until the guilty record stands alone. */
   private isolate(first: Flight, { code, message }: SinkCause, nowMs: number): void {
     this.blockedSinceMs ??= nowMs
+    // It may have arrived when it was sent before, whole: neither its halves nor its record must count as refused then.
+    if (first.uncertain) return this.settle('searching')
     if (first.records > 1) {
       this.flights.splice(0, 1, ...first.split())
       this.sendAgain()
       return
     }
-    // It may have arrived when it was sent before.
-    if (first.uncertain) return this.settle('searching')
     this.flights[0] = first.with({ refused: { code, message } })
     this.phase = 'refusing'
   }

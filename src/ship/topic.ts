@@ -30,6 +30,8 @@ export class Topic {
   waiting = 0
   /** Records that a search has found, of which no state told. */
   private arrived: OffsetSet | undefined
+  /** Behind the last of them. */
+  private arrivedTo = 0
   private waitingTo = 0
   private waitingMs = 0
 
@@ -48,13 +50,27 @@ export class Topic {
     }
   }
 
-  state(): TopicState {
-    const { name, id, partitions, next, waitingFrom, unknown } = this
-    const lanes = this.lanes
-      .map((lane) => lane.state())
-      .filter(
-        ({ producer, from, doubtfulTo }) => producer !== undefined || from !== undefined || doubtfulTo > 0,
-      )
+  /** What of its records from `head` on, or of those that it waits with, is at the broker is not known. */
+  beUnknown(head: number): void {
+    for (const lane of this.lanes) lane.beUnknown()
+    if (this.partitions > 0) return
+    this.unknown = true
+    this.waitingFrom ??= head
+  }
+
+  /**
+   * What a search has found is not part of it: as long as a lane may be given some of that again, all of them are stated
+   * as unknown, to be searched once more after a crash.
+   *
+   * @param head a lane that has nothing below it is stated so
+   */
+  state(head: number): TopicState {
+    const { name, id, partitions, next, waitingFrom, unknown, arrivedTo } = this
+    const plain = this.lanes.map((lane) => lane.state())
+    const isFound = plain.some(({ from }) => (from ?? head) < arrivedTo)
+    const lanes = (isFound ? this.lanes.map((lane) => lane.unknownState(head)) : plain).filter(
+      ({ producer, from, doubtfulTo }) => producer !== undefined || from !== undefined || doubtfulTo > 0,
+    )
     return { name, id, partitions, next, waitingFrom, unknown, lanes }
   }
 
@@ -104,6 +120,7 @@ export class Topic {
   noteArrived(offset: number): void {
     this.arrived ??= new OffsetSet()
     this.arrived.add(offset)
+    this.arrivedTo = Math.max(this.arrivedTo, offset + 1)
   }
 
   /** Lanes of which nothing was known go on once all have been searched: a record may be in any of them. */
@@ -144,7 +161,7 @@ export class Topic {
   /** Deleted and created again: what was in it is gone, what is under way may have arrived in either. */
   private recreated(id: string, partitions: number, head: number): string {
     this.id = id
-    this.arrived = undefined
+    Object.assign(this, { arrived: undefined, arrivedTo: 0 })
     const message = `${this.name} was deleted and created again`
     if (partitions === this.partitions && this.next === undefined) {
       for (const lane of this.lanes) lane.forgetBroker()
