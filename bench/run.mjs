@@ -23,7 +23,7 @@ const PARTS = [
   'baselines',
   'replay',
 ]
-const FULL = { rounds: 5, seconds: 2 }
+const FULL = { rounds: 5, seconds: 1 }
 const QUICK = { rounds: 1, seconds: 1 }
 
 function fail(message) {

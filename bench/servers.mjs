@@ -9,6 +9,8 @@ import { startServers } from './http/servers.mjs'
 import { cellOf, figure } from './report/statistics.mjs'
 
 const TOGETHER = ['servers', 'batches', 'sizes', 'constant']
+/** No target is about them: fewer rounds. */
+const SIZE_ROUNDS = 3
 /** How often full load is tried when only the constant rate is asked for. */
 const TRIES = 3
 
@@ -28,7 +30,8 @@ async function measureOurs(bench, record) {
   record.disk = disk(bench)
   if (only.has('servers')) record.servers = await matrix(bench, started)
   if (only.has('batches')) record.batches = await bySize(bench, started, 'batch sizes', batches)
-  if (only.has('sizes')) record.sizes = await bySize(bench, started, 'event sizes', sizes)
+  if (only.has('sizes'))
+    record.sizes = await bySize(bench, started, 'event sizes', sizes, Math.min(SIZE_ROUNDS, bench.rounds))
   if (only.has('constant'))
     record.constant = await constant(bench, started, await highestRate(bench, started, record))
   await stop()

@@ -38,10 +38,10 @@ const SIZED = ['sluicegate', 'sluicegate-no-log', 'sluicegate-reference', 'fasti
 const QUICK_SIZED = ['sluicegate', 'sluicegate-no-log']
 
 /** What a request costs by how many events it brings, or by how large its one event is. */
-export function bySize(bench, started, label, shapes) {
+export function bySize(bench, started, label, shapes, rounds = bench.rounds) {
   const servers = pick(started, bench.quick ? QUICK_SIZED : SIZED)
   const cells = shapes.flatMap((shape) => servers.map((one) => ({ ...one, shape, connections: 64 })))
-  return interleave(bench, label, cells, { rounds: bench.quick ? 1 : bench.rounds, seconds: 1 })
+  return interleave(bench, label, cells, { rounds, seconds: 1 })
 }
 
 const CONSTANT_SHARE = 0.8
