@@ -7,8 +7,6 @@ export default defineConfig(({ mode }) => ({
     exclude: ['node_modules/**', ...(mode === 'soak' ? [] : ['__test__/**/*.soak.test.ts'])],
     testTimeout: mode === 'soak' ? 3_600_000 : 60_000,
     hookTimeout: 120_000,
-    // Tests with real processes and real time limits: a busy machine gets a second try, which the report shows.
-    retry: process.env['CI'] === 'true' ? 2 : 0,
     // Two cores: more workers than that would only make timings noisy.
     maxWorkers: 2,
   },

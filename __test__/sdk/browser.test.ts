@@ -6,7 +6,7 @@
 import { connect, type Socket } from 'node:net'
 import { afterAll, afterEach, beforeAll, beforeEach, expect, it } from 'vitest'
 import { describeWith } from '../support/require.js'
-import { Browser, type Visit } from './support/browser.js'
+import { Browser, trackQueued, type Visit } from './support/browser.js'
 import { Front } from './support/front.js'
 import { type Envelope, propertiesOf, TestServer, until } from './support/server.js'
 
@@ -14,16 +14,23 @@ const TOKEN = 'tok_web'
 const EVENTS = 120
 const TREE = '🌳'
 
+const VIEWED = trackQueued(`${TREE} Viewed`, `{ n, text: 'naïve 👩‍👩‍👧 >>>???~~~' }`)
+
 /** Numbered events from `first` on, an emoji in name and properties. */
 const track = (events: number, first = 0): string => `
-  for (let n = ${first}; n < ${first + events}; n++) mixpanel.track('${TREE} Viewed', { n, text: 'naïve 👩‍👩‍👧 >>>???~~~' })`
+  await Promise.all(Array.from({ length: ${events} }, (_, index) => {
+    const n = ${first} + index
+    return ${VIEWED}
+  }))`
 
 /** The same, a few at a time, so that several requests leave while things happen to the server. */
 const trackSlowly = (events: number): string => `
+  const queued = []
   for (let n = 0; n < ${events}; n++) {
-    mixpanel.track('${TREE} Viewed', { n, text: 'naïve 👩‍👩‍👧 >>>???~~~' })
+    queued.push(${VIEWED})
     if (n % 4 === 3) await new Promise((resolve) => setTimeout(resolve, 80))
-  }`
+  }
+  await Promise.all(queued)`
 
 const PROFILES = `
   mixpanel.identify('u1')
@@ -277,7 +284,7 @@ describeWith('chromium', 'mixpanel-browser in Chromium', () => {
     await visit.run(`
       mixpanel.identify('u'.repeat(255))
       const pad = Array.from({ length: 73 }, () => 'x'.repeat(250))
-      for (let n = 0; n < 110; n++) mixpanel.track('Large', { n, pad })`)
+      await Promise.all(Array.from({ length: 110 }, (_, n) => ${trackQueued('Large', '{ n, pad }')}))`)
     await until('an empty queue', async () => (await visit.waiting(token)) === 0, 40_000)
     expect(statuses()).toContain(413)
     expect(numbers(await server.queue())).toEqual(upTo(110))

@@ -5,7 +5,7 @@ import { connect as connectHttp2 } from 'node:http2'
 import { networkInterfaces } from 'node:os'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
-import { Browser } from '../../sdk/support/browser.js'
+import { Browser, trackQueued } from '../../sdk/support/browser.js'
 import { exchange, RawConnection, type RawRequest, requestBytes, type Reply } from '../../support/http.js'
 import { describeWith, skipped } from '../../support/require.js'
 import { event, get, post, postJson } from '../support/events.js'
@@ -234,11 +234,13 @@ describeWith(['nginx', 'chromium'], 'mixpanel-browser in Chromium behind nginx',
       const visit = await browser.open()
       await visit.init('tok_web', { api_host: stack.url })
       const tracking = visit.run(`
+        const queued = []
         for (let n = 0; n < 100; n++) {
-          mixpanel.track('Viewed', { n })
+          queued.push(${trackQueued('Viewed', '{ n }')})
           await new Promise((resolve) => setTimeout(resolve, 60))
         }
-        mixpanel.people.set({ plan: 'pro' })`)
+        mixpanel.people.set({ plan: 'pro' })
+        await Promise.all(queued)`)
       await waitFor(async () => ((await stored(stack)).length > 0 ? true : undefined))
       await stack.stopGates()
       await sleep(3000)

@@ -32,6 +32,16 @@ function programOf(name: string): string {
   throw new Error(`${name} is not installed`)
 }
 
+/**
+ * JavaScript that tracks an event and resolves once the client has put it into its queue, which it does later than `track`
+ * returns, behind a lock: until then an empty queue says nothing.
+ *
+ * @param properties JavaScript of an object
+ */
+export function trackQueued(name: string, properties: string): string {
+  return `new Promise((resolve) => mixpanel.track(${JSON.stringify(name)}, ${properties}, resolve))`
+}
+
 /** What went over the wire, as the browser saw it. */
 export interface Exchange {
   readonly method: string
