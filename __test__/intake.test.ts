@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { type Decoder, Param, type Problem } from '../src/decode/decoder.js'
 import { LogUnavailable, NotAcknowledged } from '../src/errors.js'
 import { Acknowledgements } from '../src/ship/acknowledgements.js'
-import { Intake, PROBLEMS_SHOWN_MAX, type Receipt } from '../src/intake.js'
+import { type IngestRequest, Intake, PROBLEMS_SHOWN_MAX, type Receipt } from '../src/intake.js'
 import type { Endpoint } from '../src/record.js'
 import { createParts, eventOf, ingest, type Parts, settle } from './support/intake.js'
 import { NOW_MS } from './decode/harness.js'
@@ -181,6 +181,89 @@ describe('P6, P7: requests that find no room', () => {
     expect(await failed).toMatchObject({ message: 'a bug' })
     expect((await behind).accepted).toBe(1)
     expect(names(parts)).toEqual(['a', 'b'])
+  })
+})
+
+describe('requests that are submitted', () => {
+  /** What each was told, in the order of telling. */
+  const submitTo = (parts: Parts, told: unknown[]) => (request: IngestRequest, name: string) =>
+    parts.intake.submit(request, {
+      issued: ({ accepted }) => told.push([name, accepted]),
+      failed: (error) => told.push([name, error]),
+    })
+
+  it('are decoded at the end of the turn, in their order, and released together', async () => {
+    const parts = createParts()
+    const told: unknown[] = []
+    const submit = submitTo(parts, told)
+    for (const name of ['a', 'b', 'c']) submit(ingest(eventOf(name)), name)
+    submit(ingest([7]), 'bad')
+    expect([parts.log.commits, parts.intake.waiting]).toEqual([0, 4])
+    await settle()
+    expect([parts.log.commits, parts.intake.waiting]).toEqual([3, 0])
+    // Nothing of it is kept, so that it waits for nothing.
+    expect(told).toEqual([['bad', 0]])
+    parts.log.sync()
+    await settle()
+    expect(told.slice(1)).toEqual([
+      ['a', 1],
+      ['b', 1],
+      ['c', 1],
+    ])
+    expect(names(parts)).toEqual(['a', 'b', 'c'])
+  })
+  it('P2: are all told when their batch fails, and those of the next one are not', async () => {
+    const parts = createParts()
+    const told: unknown[] = []
+    const submit = submitTo(parts, told)
+    submit(ingest(eventOf('a')), 'a')
+    submit(ingest(eventOf('b')), 'b')
+    await settle()
+    parts.log.fail('failed')
+    parts.log.state = 'writable'
+    submit(ingest(eventOf('c')), 'c')
+    await settle()
+    parts.log.sync()
+    await settle()
+    const lost = expect.any(LogUnavailable) as unknown
+    expect(told).toEqual([
+      ['a', lost],
+      ['b', lost],
+      ['c', 1],
+    ])
+    expect(parts.ledger.unavailable).toBe(2)
+  })
+  it('a receipt that cannot be issued is a failure of its own request alone', async () => {
+    const parts = createParts()
+    const told: unknown[] = []
+    const submit = submitTo(parts, told)
+    parts.rejects.keep = () => {
+      throw new Error('a bug')
+    }
+    submit(ingest([eventOf('a'), 7]), 'a')
+    submit(ingest(eventOf('b')), 'b')
+    await settle()
+    parts.log.sync()
+    await settle()
+    expect(told).toEqual([
+      ['a', new Error('a bug')],
+      ['b', 1],
+    ])
+  })
+  it('of more than a megabyte leave a turn to others in between', async () => {
+    const parts = createParts(1 << 24)
+    const told: unknown[] = []
+    const submit = submitTo(parts, told)
+    for (const name of ['a', 'b', 'c']) submit(ingest(eventOf(name, 't', 700_000)), name)
+    const waiting: number[] = []
+    for (let turn = 0; turn < 2; turn++) {
+      await settle()
+      waiting.push(parts.intake.waiting)
+    }
+    expect(waiting).toEqual([1, 0])
+    parts.log.sync()
+    await settle()
+    expect(names(parts)).toEqual(['a', 'b', 'c'])
   })
 })
 

@@ -190,10 +190,10 @@ describe('a peer that does not read (P7)', () => {
     client.socket.pause()
     // Each reply is some 180 kB, each request four.
     const request = post('/import?strict=1', `[${Array.from({ length: 2000 }, () => '1').join(',')}]`)
-    for (let n = 0; n < 100; n++) client.socket.write(request)
+    for (let n = 0; n < 400; n++) client.socket.write(request)
     await until(() => harness.budget.usedBytes > 100_000)
-    // What it sent and was not read yet stays in the kernel: a few requests were taken, and no more.
-    expect(harness.ledger.all.received).toBeLessThan(50 * 2000)
+    // The kernel holds some replies, and node:http hears of it only after some pieces of input: those were taken, and no more.
+    expect(harness.ledger.all.received).toBeLessThan(100 * 2000)
     await until(() => harness.ingest.counts.connections === 0, 10_000)
     expect(harness.budget.usedBytes).toBe(0)
     expect((await send(harness.port, '/track', { headers: JSON_BODY, body: json })).body).toBe('1')
@@ -260,7 +260,7 @@ describe('closing', () => {
     later.write(post().subarray(20))
     expect(await later.reply()).toMatchObject({ status: 200, body: '1', headers: { connection: 'close' } })
     await closing
-    expect(harness.ingest.counts.connections).toBe(0)
+    await until(() => harness.ingest.counts.connections === 0)
   })
 
   test('P2: a body that never ends is answered 503 with CORS before its connection is closed', async () => {

@@ -145,11 +145,19 @@ export async function startIngest(options: HarnessOptions = {}): Promise<Harness
   const rejects = new Rejects(rejectLog, decoder.tokens, clock)
   const requestIds = new RequestIds(new Uint8Array(8))
   const intake = new Intake({ decoder, log, rejects, ledger, clock, requestIds })
-  const take = options.take ?? ((request: IngestRequest) => intake.take(request))
+  const { take } = options
+  const submit: Intake['submit'] = (request, sink) => {
+    if (take === undefined) intake.submit(request, sink)
+    else
+      take(request).then(
+        (receipt) => sink.issued(receipt),
+        (error: unknown) => sink.failed(error),
+      )
+  }
   const refuse: Intake['refuse'] = (...given) => intake.refuse(...given)
   const ingest = createIngest({
     config,
-    intake: { take, refuse },
+    intake: { submit, refuse },
     budget,
     logger,
     clock,

@@ -11,6 +11,7 @@ import type { RequestCounts } from './counts.js'
 import { clientErrors, refuseConnect } from './failures.js'
 import { answerAndLinger } from './linger.js'
 import { pathOf } from './paths.js'
+import { sendAlone } from './send.js'
 
 export type { IngestParts } from './core.js'
 
@@ -47,7 +48,7 @@ class Listener implements IngestListener {
   private readonly app: FastifyInstance
 
   constructor(private readonly parts: IngestParts) {
-    this.core = new IngestCore(parts)
+    this.core = new IngestCore(parts, sendAlone)
     this.counts = this.core.counts
     this.connections = new Connections(this.counts, parts.clock, parts.config)
     this.app = this.createApp()

@@ -22,15 +22,19 @@ export class Turn {
 
   constructor(private before: Turn | undefined) {}
 
-  /** Calls `then` when all before it are over: now, or later. */
+  /** All before it are over. */
+  get hasCome(): boolean {
+    return this.before === undefined || this.before.isOver
+  }
+
+  /** Calls `then` once it has come, which it has not yet. */
   whenCome(then: () => void): void {
-    if (this.before !== undefined && !this.before.isOver) this.before.waiting = then
-    else then()
+    this.before!.waiting = then
   }
 
   end(): void {
-    if (this.before !== undefined && !this.before.isOver) this.before.waiting = () => this.end()
-    else this.finish()
+    if (this.hasCome) this.finish()
+    else this.whenCome(() => this.end())
   }
 
   private finish(): void {

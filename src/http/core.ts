@@ -12,11 +12,12 @@ import { Inflater } from './inflate.js'
 import { type Paths, pathsOf } from './paths.js'
 import { Peers } from './peer.js'
 import { Replies } from './replies.js'
+import type { Send } from './send.js'
 import { SlowReaders } from './slow-readers.js'
 
 export interface IngestParts {
   readonly config: Config
-  readonly intake: Pick<Intake, 'take' | 'refuse'>
+  readonly intake: Pick<Intake, 'submit' | 'refuse'>
   readonly budget: Budget
   readonly logger: Logger
   readonly clock: Clock
@@ -36,10 +37,13 @@ export class IngestCore {
   private readonly receiving = new Set<TimedReceiving>()
   private sweeper: NodeJS.Timeout | undefined = undefined
 
-  constructor(private readonly parts: IngestParts) {
+  constructor(
+    private readonly parts: IngestParts,
+    send: Send,
+  ) {
     const { config, budget, clock, intake, logger } = parts
     this.slowReaders = new SlowReaders(budget, clock, config.bodyTimeoutMs)
-    this.replies = new Replies(this.counts, this.slowReaders)
+    this.replies = new Replies(this.counts, this.slowReaders, send)
     this.paths = pathsOf(config)
     const services = {
       intake,

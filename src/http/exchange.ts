@@ -8,7 +8,7 @@ import type { Clock } from '../clock.js'
 import { Content, type ContentClass } from '../decode/decoder.js'
 import { formText, readParam } from '../decode/params.js'
 import { LogUnavailable, NotAcknowledged } from '../errors.js'
-import type { IngestRequest, Intake, Receipt } from '../intake.js'
+import type { IngestRequest, Intake, Receipt, ReceiptSink } from '../intake.js'
 import type { Logger } from '../logger.js'
 import type { Endpoint } from '../record.js'
 import { type Answer, bodyTooLarge, brokenBody, jsonAnswer, refusal, unavailable } from './answer.js'
@@ -17,7 +17,7 @@ import { BodyCollector, type BodySink } from './body.js'
 import { type Connection, connectionOf, type TimedReceiving, Turn } from './connection.js'
 import { codingOf, contentClassOf, declaredLength, headBytes, queryOf, sendContinue } from './content.js'
 import type { RequestCounts } from './counts.js'
-import { answerOf, type DialectOptions } from './dialect.js'
+import { answerOf, type Asked, type DialectOptions } from './dialect.js'
 import { GZIP_INVALID, queryBits } from './gzip-invalid.js'
 import type { Inflated, Inflater } from './inflate.js'
 import type { Peers } from './peer.js'
@@ -25,7 +25,7 @@ import type { Replies } from './replies.js'
 
 /** What all requests share. */
 export interface ExchangeServices {
-  readonly intake: Pick<Intake, 'take' | 'refuse'>
+  readonly intake: Pick<Intake, 'submit' | 'refuse'>
   readonly budget: Budget
   readonly logger: Logger
   readonly clock: Clock
@@ -51,11 +51,12 @@ const RETRY_KAFKA_S = 5
 
 const UNAUTHORIZED = jsonAnswer(401, { code: 401, error: 'Invalid credentials', status: 'Unauthorized' })
 
-export class Exchange implements BodySink, TimedReceiving {
+export class Exchange implements Asked, BodySink, ReceiptSink, TimedReceiving {
   readonly startedMs: number
   private readonly connection: Connection
-  private readonly query: string
-  private content: ContentClass = Content.none
+  readonly query: string
+  content: ContentClass = Content.none
+  body: Buffer = EMPTY
   private gzip = false
   private heldBytes = 0
   private collector: BodyCollector | undefined = undefined
@@ -63,7 +64,7 @@ export class Exchange implements BodySink, TimedReceiving {
 
   constructor(
     private readonly services: ExchangeServices,
-    private readonly endpoint: Endpoint,
+    readonly endpoint: Endpoint,
     private readonly reply: FastifyReply,
   ) {
     const { raw } = reply.request
@@ -79,7 +80,7 @@ export class Exchange implements BodySink, TimedReceiving {
       if (this.reply.request.raw.method === 'GET') this.get()
       else this.post()
     } catch (error) {
-      this.fail(error)
+      this.failed(error)
     }
   }
 
@@ -178,9 +179,9 @@ export class Exchange implements BodySink, TimedReceiving {
       const request = this.requestOf(body)
       if (request === undefined) return this.answer(UNAUTHORIZED)
       const bits = queryBits(this.endpoint, this.query)
-      this.issue(this.services.intake.refuse(request, GZIP_INVALID, bits), EMPTY)
+      this.issued(this.services.intake.refuse(request, GZIP_INVALID, bits))
     } catch (error) {
-      this.fail(error)
+      this.failed(error)
     }
   }
 
@@ -189,21 +190,19 @@ export class Exchange implements BodySink, TimedReceiving {
    * is here before the body of the POST ahead of it, and a small body before a large one that is inflated elsewhere.
    */
   private take(body: Buffer): void {
-    this.turn.whenCome(() => this.takeNow(body))
+    if (this.turn.hasCome) this.takeNow(body)
+    else this.turn.whenCome(() => this.takeNow(body))
   }
 
   private takeNow(body: Buffer): void {
     try {
       const request = this.requestOf(body)
       if (request === undefined) return this.answer(UNAUTHORIZED)
-      const receipt = this.services.intake.take(request)
+      this.body = body
+      this.services.intake.submit(request, this)
       this.turn.end()
-      receipt.then(
-        (issued) => this.issue(issued, body),
-        (error: unknown) => this.fail(error),
-      )
     } catch (error) {
-      this.fail(error)
+      this.failed(error)
     }
   }
 
@@ -222,17 +221,18 @@ export class Exchange implements BodySink, TimedReceiving {
     return { endpoint, content, body, query, peer, authToken: grant.token, projectId: grant.projectId }
   }
 
-  private issue(receipt: Receipt, body: Buffer): void {
+  // As the sink of the receipt.
+
+  issued(receipt: Receipt): void {
     try {
-      const { endpoint, content, query, services } = this
-      this.answer(answerOf(receipt, { endpoint, content, body, query }, services.dialect))
+      this.answer(answerOf(receipt, this, this.services.dialect))
     } catch (error) {
-      this.fail(error)
+      this.failed(error)
     }
   }
 
   /** Rule R1: what cannot be kept is 503. Anything else that is thrown is a fault of ours (promise P3). */
-  private fail(error: unknown): void {
+  failed(error: unknown): void {
     const { endpoint, services } = this
     if (error instanceof LogUnavailable) {
       return this.answer(unavailable(endpoint, RETRY_LOG_S[error.reason]))

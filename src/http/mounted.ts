@@ -3,13 +3,15 @@ import type { FastifyInstance } from 'fastify'
 import type { IngestListener } from './app.js'
 import { connectionOf } from './connection.js'
 import { IngestCore, type IngestParts } from './core.js'
+import { sendThroughHooks } from './send.js'
 
 /**
  * Declares the routes in `instance`, a scope with a prefix, below which everything is answered here. `listen` starts only
  * the clockwork, `close` stops it: requests come and go with the app.
  */
 export function mountIngest(instance: FastifyInstance, parts: IngestParts): IngestListener {
-  const core = new IngestCore({ ...parts, config: { ...parts.config, mountPrefix: instance.prefix } })
+  const config = { ...parts.config, mountPrefix: instance.prefix }
+  const core = new IngestCore({ ...parts, config }, sendThroughHooks)
   // Requests that are pipelined are all answered before the connection closes.
   instance.addHook('onRequest', (request, reply, done) => {
     connectionOf(request.raw.socket).last = reply.raw

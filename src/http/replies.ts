@@ -6,6 +6,7 @@ import { connectionOf } from './connection.js'
 import { addCors, type Headers } from './cors.js'
 import type { RequestCounts } from './counts.js'
 import { answerAndLinger } from './linger.js'
+import type { HeaderList, Send } from './send.js'
 import type { SlowReaders } from './slow-readers.js'
 
 export class Replies {
@@ -17,25 +18,26 @@ export class Replies {
   constructor(
     private readonly counts: RequestCounts,
     private readonly slowReaders: SlowReaders,
+    private readonly deliver: Send,
   ) {}
 
   /** An answer to a request that has been read, or has no body. */
   send(reply: FastifyReply, endpoint: Endpoint | undefined, { status, type, body, headers }: Answer): void {
     const request = reply.request.raw
     this.counts.count(endpoint, status)
-    reply.code(status).serializer(asItIs).header('cache-control', 'no-store')
-    if (type !== '') reply.header('content-type', type)
-    if (headers !== undefined) reply.headers(headers)
+    const list: HeaderList = ['cache-control', 'no-store']
+    if (type !== '') list.push('content-type', type)
+    if (headers !== undefined) push(list, headers)
     const { origin } = request.headers
     if (origin !== undefined) {
       const cors: Headers = {}
       addCors(cors, origin)
-      reply.headers(cors)
+      push(list, cors)
     }
     if (this.closing || (this.draining && connectionOf(request.socket).last === reply.raw)) {
-      reply.header('connection', 'close')
+      list.push('connection', 'close')
     }
-    reply.send(status === 204 || status === 302 ? undefined : body)
+    this.deliver(reply, status, list, body)
     this.slowReaders.look(request.socket)
   }
 
@@ -50,7 +52,6 @@ export class Replies {
   }
 }
 
-/** Fastify adds a charset to JSON that it serialises itself; ours is sent as it is. */
-function asItIs(payload: unknown): string {
-  return payload as string
+function push(list: HeaderList, headers: Headers): void {
+  for (const name in headers) list.push(name, headers[name]!)
 }

@@ -19,7 +19,7 @@ export interface WriterOptions {
   readonly say: Say
   /** Most bytes of records in a batch, and so of one request. */
   readonly batchBytesMax: number
-  /** 0: a batch is closed at the end of the event-loop turn; else at most once in this time. */
+  /** 0: a batch is closed once the code that began it is through; else at most once in this time. */
   readonly syncIntervalMs: number
   /** The longest that a request waits for a disk that does not answer. */
   readonly commitTimeoutMs: number
@@ -228,8 +228,9 @@ export class SegmentLog implements Log {
       if (!this.busy && this.filling.records > 0) void this.pump()
     }
     if (syncIntervalMs === 0) {
-      const immediate = setImmediate(close)
-      this.stopCloseTimer = () => clearImmediate(immediate)
+      let isWanted = true
+      queueMicrotask(() => isWanted && close())
+      this.stopCloseTimer = () => void (isWanted = false)
     } else {
       const timer = setTimeout(close, Math.max(0, this.lastCloseMs + syncIntervalMs - clock.monoMs()))
       this.stopCloseTimer = () => clearTimeout(timer)
