@@ -2,12 +2,11 @@ import { type Arbitrary, array, assert, asyncProperty, constantFrom, record } fr
 import { describe, expect, it } from 'vitest'
 import { Outcome, Row, TOKEN_NONE, TOKEN_SHARED } from '../src/decode/decoder.js'
 import { type Counts, Ledger } from '../src/ledger.js'
-import { KINDS, type Endpoint } from '../src/record.js'
+import { type Endpoint, ENDPOINTS, KINDS } from '../src/record.js'
 import { createReferenceDecoder } from '../src/decode/reference/decoder.js'
 import { OPTIONS, decode, track } from './decode/harness.js'
 import { createParts, eventOf, ingest, settle } from './support/intake.js'
 
-const ENDPOINTS = ['track', 'import', 'engage', 'groups'] as const satisfies readonly Endpoint[]
 const NOTHING: Counts = { received: 0, accepted: 0, rejected: 0, ignored: 0 }
 
 /** A record for each outcome and endpoint, by token. */

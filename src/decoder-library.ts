@@ -30,7 +30,7 @@ import { RECORD_BYTES_MAX, RECORDS_MAX } from './decoder-options.js'
 import { UsageError } from './errors.js'
 import { contentClassOf } from './http/content.js'
 import { userAgentJson } from './http/peer.js'
-import { type Endpoint, type Flag, FLAGS, KINDS } from './record.js'
+import { type Endpoint, ENDPOINTS, type Flag, FLAGS } from './record.js'
 import { RequestIds } from './request-id.js'
 
 export {
@@ -147,7 +147,6 @@ const DEFAULTS: DecoderOptions = {
 /** It is copied into JSON as it is. */
 const REQUEST_ID = /^[0-9A-Za-z]{1,64}$/
 const ROOM_BYTES_MIN = 64 * 1024
-const ENDPOINTS: ReadonlySet<string> = new Set(KINDS.filter((kind) => kind !== 'rejected'))
 
 /** @throws Error in mode `native` when there is none that loads */
 export function createEventDecoder({ mode = 'auto', ...given }: EventDecoderOptions = {}): EventDecoder {
@@ -186,7 +185,7 @@ class RoomyDecoder implements EventDecoder {
 
   view(request: EncodedRequest): DecodedBatch {
     const { endpoint, query = '' } = request
-    if (!ENDPOINTS.has(endpoint)) throw new UsageError(`endpoint must be one of ${[...ENDPOINTS].join(', ')}`)
+    if (!ENDPOINTS.includes(endpoint)) throw new UsageError(`endpoint must be one of ${ENDPOINTS.join(', ')}`)
     const body = bodyOf(request)
     this.refuseTooLarge(body.length, query.length)
     const input = { endpoint, content: contentOf(request), body, query }

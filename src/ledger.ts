@@ -3,7 +3,7 @@
  * and outcome; tokens are the decoder's small integers, so a count is one addition, and memory is bounded by tokensMax.
  */
 import { type DecodedBatch, Outcome, Row, TOKEN_NONE } from './decode/decoder.js'
-import { type Endpoint, KINDS } from './record.js'
+import { type Endpoint, ENDPOINTS } from './record.js'
 
 export interface Counts {
   readonly received: number
@@ -22,14 +22,13 @@ export interface LedgerEntry {
 }
 
 const OUTCOMES = 3
-const KIND_COUNT = 4
-const CELLS = OUTCOMES * KIND_COUNT
+const CELLS = OUTCOMES * ENDPOINTS.length
 
 export class Ledger {
   /** Cell [token id][kind][outcome]; grows with the tokens seen. Counts stay exact up to 2^53. */
   private cells = new Float64Array(CELLS * 64)
   private readonly totals = new Float64Array(CELLS)
-  private readonly received = new Float64Array(KIND_COUNT)
+  private readonly received = new Float64Array(ENDPOINTS.length)
   /** Decoded and then answered 503: outside of the sums. */
   unavailable = 0
 
@@ -43,7 +42,7 @@ export class Ledger {
       if (last >= 0 && runs[last] === token && runs[last + 1] === outcome) runs[last + 2]!++
       else last = runs.push(token, outcome, 1) - 3
     }
-    return { kind: KINDS.indexOf(batch.endpoint), received: batch.received, runs }
+    return { kind: ENDPOINTS.indexOf(batch.endpoint), received: batch.received, runs }
   }
 
   /** Counts an entry: its receipt is about to be issued. */
@@ -60,11 +59,11 @@ export class Ledger {
 
   /** Counts a body that failed before it could be decoded: received 1, rejected 1. */
   enterRefused(kind: Endpoint): void {
-    this.enter({ kind: KINDS.indexOf(kind), received: 1, runs: [TOKEN_NONE, Outcome.rejected, 1] })
+    this.enter({ kind: ENDPOINTS.indexOf(kind), received: 1, runs: [TOKEN_NONE, Outcome.rejected, 1] })
   }
 
   totalsOf(kind: Endpoint): Counts {
-    const index = KINDS.indexOf(kind)
+    const index = ENDPOINTS.indexOf(kind)
     return { ...countsAt(this.totals, index * OUTCOMES), received: this.received[index]! }
   }
 

@@ -4,7 +4,7 @@
  */
 import { collectDefaultMetrics, Counter, Gauge, Registry, type Metric } from 'prom-client'
 import type { Damage, LogStatus } from './log/types.js'
-import { KINDS } from './record.js'
+import { ENDPOINTS } from './record.js'
 import type { ShippingStatus } from './ship/shipping.js'
 import type { StatusParts } from './status.js'
 
@@ -74,8 +74,7 @@ const OUTCOMES = ['accepted', 'rejected', 'ignored'] as const
 const STATES = ['writable', 'full', 'failed', 'closed'] as const
 
 function* records({ ledger }: StatusParts): Generator<Sample> {
-  for (const kind of KINDS) {
-    if (kind === 'rejected') continue
+  for (const kind of ENDPOINTS) {
     const counts = ledger.totalsOf(kind)
     for (const outcome of OUTCOMES) yield [{ kind, outcome }, counts[outcome]]
   }

@@ -36,10 +36,11 @@ export function writeRecordHeader(bytes: Buffer, at: number, header: RecordHeade
   bytes.writeUInt32LE(header.keyLength, at + RecordAt.keyLength)
 }
 
-export const KINDS = ['track', 'engage', 'groups', 'import', 'rejected'] as const
-export type Kind = (typeof KINDS)[number]
 /** The four ingest endpoints; an endpoint's number is its index here and the kind of the records it makes. */
-export type Endpoint = Exclude<Kind, 'rejected'>
+export const ENDPOINTS = ['track', 'engage', 'groups', 'import'] as const
+export type Endpoint = (typeof ENDPOINTS)[number]
+export const KINDS = [...ENDPOINTS, 'rejected'] as const
+export type Kind = (typeof KINDS)[number]
 
 /** Names in the order in which the envelope lists them; bit i of a record's flags is FLAGS[i]. */
 export const FLAGS = [

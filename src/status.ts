@@ -8,7 +8,7 @@ import type { Readiness } from './http/ops.js'
 import type { Intake } from './intake.js'
 import type { Ledger } from './ledger.js'
 import type { Log, LogStatus } from './log/types.js'
-import { KINDS } from './record.js'
+import { ENDPOINTS } from './record.js'
 import type { Rejects } from './rejects.js'
 import type { Shipping } from './ship/shipping.js'
 import type { OtherWriters } from './storage/other-writers.js'
@@ -64,8 +64,7 @@ export function statusOf(parts: StatusParts): Readonly<Record<string, unknown>> 
 }
 
 function byKind(ledger: Ledger): Readonly<Record<string, unknown>> {
-  const kinds = KINDS.filter((kind) => kind !== 'rejected')
-  return Object.fromEntries(kinds.map((kind) => [kind, ledger.totalsOf(kind)]))
+  return Object.fromEntries(ENDPOINTS.map((kind) => [kind, ledger.totalsOf(kind)]))
 }
 
 function logOf({ log, growth }: StatusParts): Readonly<Record<string, unknown>> {

@@ -2,6 +2,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { PartitionMetadata } from 'kafkajs'
 import { expect, it } from 'vitest'
+import { ENDPOINTS } from '../../src/record.js'
 import type { Cluster } from '../kafka/support/cluster.js'
 import { API } from '../kafka/support/fault-proxy.js'
 import { describeKafka } from '../kafka/support/suite.js'
@@ -34,7 +35,7 @@ const numbers = async (cluster: Cluster): Promise<unknown[]> =>
 
 await describeKafka('P1: --ack kafka', { faults: true }, (cluster) => {
   it('success comes after the acknowledgement, and the record is in the topic by then', async () => {
-    for (const kind of ['track', 'engage', 'groups', 'import'])
+    for (const kind of ENDPOINTS)
       await cluster().createTopic(`sluicegate.${kind}`, 1, { 'max.message.bytes': '4194304' })
     const dataDir = workspace()
     const server = await startShipping(cluster(), dataDir, ACK)
@@ -82,7 +83,7 @@ await describeKafka('P1: --ack kafka', { faults: true }, (cluster) => {
 
 await describeKafka('P1: --ack kafka with min.insync.replicas 2', { brokers: 3 }, (cluster) => {
   it('without enough replicas no success is answered, and all follows once there are', async () => {
-    for (const kind of ['track', 'engage', 'groups', 'import']) {
+    for (const kind of ENDPOINTS) {
       const config = { 'max.message.bytes': '4194304', 'min.insync.replicas': '2' }
       await cluster().createTopic(`sluicegate.${kind}`, 1, config, 2)
     }

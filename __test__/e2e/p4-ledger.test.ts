@@ -2,20 +2,19 @@
 import { describe, expect, it } from 'vitest'
 import { random } from '../log/support/random.js'
 import { RawConnection, type RawRequest, type Reply, requestBytes } from '../support/http.js'
+import { type Endpoint, ENDPOINTS } from '../../src/record.js'
 import { missing } from '../support/require.js'
 import { event, FORM, get, importable, post, postForm, postGzip, postJson } from './support/events.js'
 import { type Counts, type ServerProcess, startServer, workspace } from './support/server.js'
 import { tail } from './support/tail.js'
 
 const DECODERS = missing('native') === undefined ? ['native', 'reference'] : ['reference']
-const KINDS = ['track', 'engage', 'groups', 'import'] as const
-type Kind = (typeof KINDS)[number]
 const BODY_LIMIT = 1024 * 1024
 const ARGS = ['--log-max-bytes', '16MiB', '--log-segment-bytes', '1MiB', '--batch-bytes-max', '1MiB']
 
 /** A request, and what its records become if it is answered 200 or, by strict rules, 400. */
 interface Case {
-  readonly kind: Kind
+  readonly kind: Endpoint
   readonly request: RawRequest
   /** accepted, rejected, ignored */
   readonly becomes: readonly [number, number, number]
@@ -155,7 +154,7 @@ function casesOf(numbers: () => number): Case[] {
 
 /** What clients were told, added up. */
 class Told {
-  readonly counts = new Map<Kind, [number, number, number]>(KINDS.map((kind) => [kind, [0, 0, 0]]))
+  readonly counts = new Map<Endpoint, [number, number, number]>(ENDPOINTS.map((kind) => [kind, [0, 0, 0]]))
   readonly replies = new Map<string, number>()
   /** Records of the requests answered 503. */
   unavailable = 0
@@ -171,13 +170,13 @@ class Told {
     for (const [at, count] of becomes.entries()) this.counts.get(kind)![at]! += count
   }
 
-  of(kind: Kind): Counts {
+  of(kind: Endpoint): Counts {
     const [accepted, rejected, ignored] = this.counts.get(kind)!
     return { received: accepted + rejected + ignored, accepted, rejected, ignored }
   }
 
   get all(): Counts {
-    return KINDS.map((kind) => this.of(kind)).reduce((sum, one) => ({
+    return ENDPOINTS.map((kind) => this.of(kind)).reduce((sum, one) => ({
       received: sum.received + one.received,
       accepted: sum.accepted + one.accepted,
       rejected: sum.rejected + one.rejected,
@@ -208,14 +207,14 @@ async function mixedLoad(server: ServerProcess, told: Told, seed: number): Promi
 async function expectExact(server: ServerProcess, told: Told): Promise<void> {
   const status = await server.status()
   expect(status.ledger).toEqual(told.all)
-  for (const kind of KINDS) expect(status.ledger_by_kind[kind], kind).toEqual(told.of(kind))
+  for (const kind of ENDPOINTS) expect(status.ledger_by_kind[kind], kind).toEqual(told.of(kind))
   // Only what comes in the moment in which the log finds itself full is decoded and then refused.
   expect(status.unavailable).toBeLessThanOrEqual(told.unavailable)
   expect(status.log.next_offset).toBe(told.all.accepted)
   expect(status.log.durable_offset).toBe(told.all.accepted)
 
   const metrics = await server.metrics()
-  for (const kind of KINDS) {
+  for (const kind of ENDPOINTS) {
     for (const outcome of ['accepted', 'rejected', 'ignored'] as const) {
       const name = `sluicegate_records_total{kind="${kind}",outcome="${outcome}"}`
       expect(metrics.get(name), name).toBe(told.of(kind)[outcome])
@@ -264,7 +263,7 @@ describe.each(DECODERS)('P4: what clients were told is what is counted, %s decod
     expect(told.replies.get('import 503')).toBeGreaterThan(5)
 
     const kinds = (await tail(dataDir)).map(({ kind }) => kind)
-    for (const kind of KINDS) {
+    for (const kind of ENDPOINTS) {
       expect(
         kinds.filter((found) => found === kind),
         kind,

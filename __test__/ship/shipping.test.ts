@@ -1,5 +1,6 @@
 /** The whole way with a real broker: HTTP, log, the shipper's thread, Kafka. */
 import { expect, it } from 'vitest'
+import { ENDPOINTS } from '../../src/record.js'
 import { partitionOf } from '../../src/ship/route.js'
 import { murmur2 } from '../../src/decode/reference/murmur2.js'
 import { event } from '../e2e/support/events.js'
@@ -53,7 +54,7 @@ const numbersOf = (records: readonly ConsumedRecord[]): number[] =>
   )
 
 async function createTopics(cluster: Cluster, prefix: string, partitions = 3): Promise<void> {
-  for (const kind of ['track', 'engage', 'groups', 'import']) {
+  for (const kind of ENDPOINTS) {
     await cluster.createTopic(`${prefix}${kind}`, partitions, { 'max.message.bytes': String(4 * 2 ** 20) })
   }
 }

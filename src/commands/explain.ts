@@ -7,7 +7,7 @@ import type { ConfigKey } from '../config.js'
 import { Content, type ContentClass, type DecodeRequest } from '../decode/decoder.js'
 import { explain, type ExplainedRecord, type Explanation } from '../decode/explain.js'
 import { UsageError } from '../errors.js'
-import type { Endpoint } from '../record.js'
+import { type Endpoint, ENDPOINTS } from '../record.js'
 import { caretAt } from './caret.js'
 import { addSettings, command, configOf } from './command.js'
 import { decoderOptions } from '../decoder-options.js'
@@ -22,7 +22,6 @@ const KEYS = [
   'tokensMax',
 ] as const satisfies readonly ConfigKey[]
 const SHOWN_KEYS = ['auth', 'tokensFile', 'late'] as const
-const ENDPOINTS = ['track', 'engage', 'groups', 'import'] as const
 const CONTENTS = Object.keys(Content) as (keyof typeof Content)[]
 
 const NOTES = `FILE (or - for standard input) holds a request's body, also gzipped; or its URL with the query; or a

@@ -6,7 +6,7 @@ import { SluicegateError, UsageError } from '../errors.js'
 import { Cursors } from '../log/cursor.js'
 import { readLog } from '../log/reader.js'
 import type { LogRecord } from '../log/types.js'
-import { KINDS, type Kind } from '../record.js'
+import { ENDPOINTS, KINDS, type Kind } from '../record.js'
 import { addSettings, command, configOf, count, DATA_KEYS } from './command.js'
 import { extentOf, ownerOf, requireLog, type WriterDirectory } from './directory.js'
 import { Output, Progress, warnDamage } from './output.js'
@@ -69,7 +69,7 @@ function kinds(text: string, before: readonly Kind[] = []): readonly Kind[] {
 }
 
 function optionsOf(flags: Record<string, unknown>): TailOptions {
-  const wanted = (flags['kind'] as readonly Kind[] | undefined) ?? KINDS.filter((kind) => kind !== 'rejected')
+  const wanted = (flags['kind'] as readonly Kind[] | undefined) ?? ENDPOINTS
   const rejected = wanted.includes('rejected')
   if (rejected && wanted.length > 1) {
     throw new UsageError('--kind rejected stands alone: rejected records have a log and offsets of their own')

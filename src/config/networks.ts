@@ -1,6 +1,6 @@
 /** The settings about proxies and paths, whose values have a shape of their own. */
 import { isIP } from 'node:net'
-import type { Endpoint } from '../record.js'
+import { type Endpoint, ENDPOINTS } from '../record.js'
 import type { Kind } from './kinds.js'
 
 /** How many hops, or which peers, may name the client in X-Forwarded-For. An empty list: nobody. */
@@ -50,7 +50,6 @@ export type Aliases = Readonly<Record<Endpoint, readonly string[]>>
 
 export const NO_ALIASES: Aliases = { track: [], engage: [], groups: [], import: [] }
 export const PATH = /^(\/[\w.~!$&'()*+,;=:@-]+)+$/
-const ENDPOINTS = Object.keys(NO_ALIASES) as readonly Endpoint[]
 
 /** `track=/t,track=/collect/t`; in the file `{"track":["/t","/collect/t"]}`. */
 export const aliases: Kind<Aliases> = {

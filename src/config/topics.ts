@@ -1,14 +1,11 @@
 /** The topics file: tokens whose records go to topics of their own. */
 import { UsageError } from '../errors.js'
+import { type Endpoint, ENDPOINTS } from '../record.js'
 import { Place } from './place.js'
 import { readJsonFile } from './sources.js'
 
-/** What has a topic of its own; the same names stand behind `topic_prefix`. */
-export const TOPIC_KINDS = ['track', 'engage', 'groups', 'import'] as const
-export type TopicKind = (typeof TOPIC_KINDS)[number]
-
-/** A token's topics: those that are named, and `prefix` and kind for the others. */
-export interface TopicOverride extends Readonly<Partial<Record<TopicKind, string>>> {
+/** A token's topics by endpoint: those that are named, and `prefix` and the endpoint's name for the others. */
+export interface TopicOverride extends Readonly<Partial<Record<Endpoint, string>>> {
   readonly token: string
   /** Undefined: `topic_prefix`. */
   readonly prefix?: string
@@ -22,7 +19,7 @@ export const MESSAGE_BYTES_MIN = 3 * 2 ** 20 + 64 * 1024
 /** What `sluicegate topics create` gives a topic. */
 export const MESSAGE_BYTES_CREATED = 4 * 2 ** 20
 
-const ENTRY_KEYS = ['token', 'prefix', ...TOPIC_KINDS]
+const ENTRY_KEYS = ['token', 'prefix', ...ENDPOINTS]
 /** Kafka's rule. */
 const TOPIC_NAME = /^(?!\.{1,2}$)[\w.-]{1,249}$/
 const PREFIX = /^[\w.-]{0,200}$/
@@ -45,7 +42,7 @@ export function parseTopics(content: unknown, path: string): readonly TopicOverr
 function topicOverride(value: unknown, at: Place): TopicOverride {
   const entry = at.object(value, ENTRY_KEYS)
   const named = ENTRY_KEYS.slice(1).filter((key) => entry[key] !== undefined)
-  if (named.length === 0) at.fail(`needs a prefix or a topic (${TOPIC_KINDS.join(', ')})`)
+  if (named.length === 0) at.fail(`needs a prefix or a topic (${ENDPOINTS.join(', ')})`)
   const topics = named.map((key) => [key, topicText(entry[key], key, at.in(key))])
   return { token: at.in('token').text(entry['token']), ...Object.fromEntries(topics) }
 }
@@ -68,14 +65,14 @@ function refuseDoubles(entries: readonly TopicOverride[], file: string): void {
 }
 
 /** Where records of a token and kind go. @param override that of the token, if it has one */
-export function topicOf(kind: TopicKind, topicPrefix: string, override?: TopicOverride): string {
+export function topicOf(kind: Endpoint, topicPrefix: string, override?: TopicOverride): string {
   return override?.[kind] ?? `${override?.prefix ?? topicPrefix}${kind}`
 }
 
 /** Every topic that records may go to, each once. */
 export function topicsOf(topicPrefix: string, overrides: readonly TopicOverride[] = []): readonly string[] {
   const all = [undefined, ...overrides].flatMap((override) =>
-    TOPIC_KINDS.map((kind) => topicOf(kind, topicPrefix, override)),
+    ENDPOINTS.map((kind) => topicOf(kind, topicPrefix, override)),
   )
   return [...new Set(all)]
 }

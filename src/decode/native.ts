@@ -2,7 +2,7 @@
  * The native decoder behind the seam: memory that was pinned once, one call a request, numbers back. A request that the
  * native module panics on, or that does not fit the pinned memory, is decoded by the reference decoder (promise P3).
  */
-import { type Endpoint, KINDS, RECORD_HEADER_BYTES } from '../record.js'
+import { type Endpoint, ENDPOINTS, RECORD_HEADER_BYTES } from '../record.js'
 import { packageVersion } from '../version.js'
 import { checkAddonFiles } from '../addon-file.js'
 import {
@@ -155,7 +155,7 @@ export class NativeDecoder implements Decoder {
   // What stands in the input's front, and where it ends: the requests of a connection share it.
   private lastContext: RequestContext | undefined
   private contextEnd = 0
-  private lastEndpoint: Endpoint = KINDS[0]
+  private lastEndpoint: Endpoint = ENDPOINTS[0]
 
   constructor(
     private readonly options: DecoderOptions,
@@ -237,7 +237,7 @@ export class NativeDecoder implements Decoder {
   }
 
   private writeEndpoint(endpoint: Endpoint): void {
-    this.table[Header.endpoint] = KINDS.indexOf(endpoint)
+    this.table[Header.endpoint] = ENDPOINTS.indexOf(endpoint)
     this.lastEndpoint = endpoint
   }
 

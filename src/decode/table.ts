@@ -1,5 +1,5 @@
 /** The table that both decoders fill, and the typed view over it that everybody else reads. */
-import { type Endpoint, KINDS, RECORD_HEADER_BYTES, RecordAt } from '../record.js'
+import { type Endpoint, ENDPOINTS, RECORD_HEADER_BYTES, RecordAt } from '../record.js'
 import {
   type DecodedBatch,
   type DecoderOptions,
@@ -71,7 +71,7 @@ export class TableView implements DecodedBatch {
     return this.table[Header.firstRejected]!
   }
   get endpoint(): Endpoint {
-    return KINDS[this.table[Header.endpoint]!] as Endpoint
+    return ENDPOINTS[this.table[Header.endpoint]!]!
   }
 
   get strict(): boolean {
@@ -111,7 +111,7 @@ class RecordView implements EventView {
   }
 
   get kind(): Endpoint {
-    return KINDS[this.bytes[RecordAt.kind]!] as Endpoint
+    return ENDPOINTS[this.bytes[RecordAt.kind]!]!
   }
   get flags(): number {
     return this.bytes.readUInt16LE(RecordAt.flags)

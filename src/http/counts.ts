@@ -1,8 +1,8 @@
 /** What the listener did, in preallocated arrays: a count is one addition, and memory does not grow. */
-import { type Endpoint, KINDS } from '../record.js'
+import { type Endpoint, ENDPOINTS } from '../record.js'
 
 /** The four ingest endpoints, and everything else: small endpoints, unknown paths, heads that could not be parsed. */
-export const COUNTED = ['track', 'engage', 'groups', 'import', 'other'] as const
+export const COUNTED = [...ENDPOINTS, 'other'] as const
 
 export interface RequestCount {
   readonly endpoint: string
@@ -39,7 +39,7 @@ export class RequestCounts {
 
   /** One reply of an ingest endpoint, or of anything else (undefined). */
   count(endpoint: Endpoint | undefined, status: number): void {
-    const row = endpoint === undefined ? OTHER : KINDS.indexOf(endpoint)
+    const row = endpoint === undefined ? OTHER : ENDPOINTS.indexOf(endpoint)
     this.replies[row * STATUSES + status - STATUS_MIN]!++
   }
 

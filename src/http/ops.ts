@@ -12,7 +12,7 @@ import type { Budget } from '../budget.js'
 import type { Config } from '../config.js'
 import { SluicegateError } from '../errors.js'
 import type { Logger } from '../logger.js'
-import { type Endpoint, KINDS } from '../record.js'
+import { ENDPOINTS } from '../record.js'
 import type { ReplayRequest, ReplayResult } from '../replay.js'
 import { HEAD_BYTES_MAX } from './app.js'
 import { isOwnHost } from './ops-host.js'
@@ -117,7 +117,6 @@ const word = (maxLength: number): object => nullable({ type: 'string', maxLength
 const offset = { type: 'integer', minimum: 0, maximum: Number.MAX_SAFE_INTEGER }
 /** What a Date can hold. */
 const timeMs = { ...offset, maximum: 8.64e15 }
-const ENDPOINTS: readonly Endpoint[] = KINDS.filter((kind) => kind !== 'rejected')
 
 /** Further members of a rejected record (`v`, `kind`, `problem`, …) are let through and not looked at. */
 const REPLAY_RECORD = {

@@ -1,6 +1,6 @@
 /** Which path means what (docs/PROTOCOL.md 1). */
 import type { Config } from '../config.js'
-import { type Endpoint, KINDS } from '../record.js'
+import { type Endpoint, ENDPOINTS } from '../record.js'
 import { type SmallEndpoint, SMALL_ENDPOINTS } from './small.js'
 
 export type Target =
@@ -17,9 +17,8 @@ export function pathsOf({ mountPrefix, aliases }: Pick<Config, 'mountPrefix' | '
     paths.set(mountPrefix + small.path, { small })
     if (small.atRoot) paths.set(small.path, { small })
   }
-  for (const kind of KINDS) {
-    if (kind === 'rejected') continue
-    for (const path of [`/${kind}`, ...aliases[kind]]) paths.set(mountPrefix + path, { endpoint: kind })
+  for (const endpoint of ENDPOINTS) {
+    for (const path of [`/${endpoint}`, ...aliases[endpoint]]) paths.set(mountPrefix + path, { endpoint })
   }
   return paths
 }

@@ -5,7 +5,7 @@
  * configuration has changed meanwhile.
  */
 import { createHash } from 'node:crypto'
-import { type Endpoint, KINDS } from '../record.js'
+import { type Endpoint, ENDPOINTS } from '../record.js'
 
 export interface RouteTable {
   /** `<prefix><kind>` is the topic of a kind. */
@@ -13,9 +13,6 @@ export interface RouteTable {
   /** Topics of single tokens, by kind; kinds that are not named go where all go. */
   readonly tokens: Readonly<Record<string, Readonly<Partial<Record<Endpoint, string>>>>>
 }
-
-/** The kinds that are shipped; `rejected` never is in the log of events. */
-export const ENDPOINTS = KINDS.filter((kind): kind is Endpoint => kind !== 'rejected')
 
 /** The same for equal tables, 16 hexadecimal digits. */
 export function tableId(table: RouteTable): string {

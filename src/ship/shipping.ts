@@ -6,10 +6,11 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Worker } from 'node:worker_threads'
 import type { Clock } from '../clock.js'
 import type { Config } from '../config.js'
-import { TOPIC_KINDS, topicOf, type TopicOverride } from '../config/topics.js'
+import { topicOf, type TopicOverride } from '../config/topics.js'
 import { SluicegateError } from '../errors.js'
 import type { ReopenableLog } from '../log/reopenable.js'
 import type { Logger } from '../logger.js'
+import { ENDPOINTS } from '../record.js'
 import { Acknowledgements } from './acknowledgements.js'
 import { Backoff } from './backoff.js'
 import { type FromShipper, SharedOffset, type ShipWorkerData, type ToShipper } from './messages.js'
@@ -254,5 +255,5 @@ function routesOf({ topicPrefix: prefix, topics = [] }: Config): RouteTable {
 }
 
 function topicsOfToken(override: TopicOverride, topicPrefix: string): RouteTable['tokens'][string] {
-  return Object.fromEntries(TOPIC_KINDS.map((kind) => [kind, topicOf(kind, topicPrefix, override)]))
+  return Object.fromEntries(ENDPOINTS.map((kind) => [kind, topicOf(kind, topicPrefix, override)]))
 }

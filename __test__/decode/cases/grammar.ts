@@ -1,5 +1,6 @@
 /** The JSON grammar, its error offsets, roots, lines and depth (docs/DECODING.md 3). */
 import { describe, expect, it } from 'vitest'
+import { ENDPOINTS } from '../../../src/record.js'
 import type { Make } from '../decoder.cases.js'
 import { decode, type Input, json, ndjson, post, sniff, track } from '../harness.js'
 import { faultCases, type FaultCase, faultOf } from './faults.js'
@@ -263,7 +264,7 @@ function depthCases(make: Make): void {
       message: `data, nested too deeply at byte ${offset}`,
     })
   })
-  it.each(['track', 'import', 'engage', 'groups'] as const)('P3: a million brackets on /%s', (endpoint) => {
+  it.each(ENDPOINTS)('P3: a million brackets on /%s', (endpoint) => {
     const levels = 1_000_000
     const open = decode(make(), post(endpoint, '['.repeat(levels)))
     expect(open.rows[0]!.problem).toMatchObject({ code: 'json_invalid', offset: levels })

@@ -1,7 +1,8 @@
 /** `time` to milliseconds, and its flags (docs/DECODING.md 5; docs/PROTOCOL.md 9.3). */
 import { describe, expect, it } from 'vitest'
+import { type Endpoint, ENDPOINTS } from '../../../src/record.js'
 import type { Make } from '../decoder.cases.js'
-import { decode, engage, groups, lenientImport, NOW_MS, track } from '../harness.js'
+import { decode, engage, groups, type Input, lenientImport, NOW_MS, track } from '../harness.js'
 
 /** The member's JSON text, and its milliseconds; undefined: not a time. */
 const TIMES: readonly [json: string, ms: number | undefined][] = [
@@ -72,28 +73,27 @@ const TIMES: readonly [json: string, ms: number | undefined][] = [
   ['{}', undefined],
 ]
 
-const ENDPOINTS = {
-  track: (time: string) => track(`{"event":"e","properties":{"token":"t","time":${time}}}`),
-  import: (time: string) => lenientImport(`{"event":"e","properties":{"time":${time}}}`),
-  engage: (time: string) => engage(`{"$token":"t","$distinct_id":"u","$delete":"","$time":${time}}`),
-  groups: (time: string) =>
-    groups(`{"$token":"t","$group_key":"k","$group_id":"i","$delete":"","$time":${time}}`),
+const WITH_TIME: Readonly<Record<Endpoint, (time: string) => Input>> = {
+  track: (time) => track(`{"event":"e","properties":{"token":"t","time":${time}}}`),
+  import: (time) => lenientImport(`{"event":"e","properties":{"time":${time}}}`),
+  engage: (time) => engage(`{"$token":"t","$distinct_id":"u","$delete":"","$time":${time}}`),
+  groups: (time) => groups(`{"$token":"t","$group_key":"k","$group_id":"i","$delete":"","$time":${time}}`),
 }
 
 const FIVE_DAYS_MS = 432_000_000
 
 export function timeCases(make: Make): void {
-  const resultOf = (endpoint: keyof typeof ENDPOINTS, time: string): [unknown, unknown] => {
-    const { rows } = decode(make(), ENDPOINTS[endpoint](time))
+  const resultOf = (endpoint: Endpoint, time: string): [unknown, unknown] => {
+    const { rows } = decode(make(), WITH_TIME[endpoint](time))
     expect(rows[0]!.flags).toEqual(rows[0]!.envelope!['flags'])
     return [rows[0]!.envelope!['time_ms'], rows[0]!.envelope!['flags']]
   }
   it.each(TIMES)('%s is %s', (json, ms) => {
-    for (const endpoint of ['engage', 'groups', 'import', 'track'] as const) {
+    for (const endpoint of ENDPOINTS) {
       expect(resultOf(endpoint, json)).toEqual(expectedOf(endpoint, ms))
     }
   })
-  it.each(Object.keys(ENDPOINTS) as (keyof typeof ENDPOINTS)[])('/%s: absent, null and NaN', (endpoint) => {
+  it.each(ENDPOINTS)('/%s: absent, null and NaN', (endpoint) => {
     expect(resultOf(endpoint, 'null')).toEqual([NOW_MS, []])
     expect(resultOf(endpoint, 'NaN')).toEqual([NOW_MS, ['nan_replaced']])
     expect(resultOf(endpoint, '1,"x":2')[0]).toBe(1000)
@@ -127,7 +127,7 @@ export function timeCases(make: Make): void {
 }
 
 /** time_ms and flags; toEqual tells -0 from 0. */
-function expectedOf(endpoint: keyof typeof ENDPOINTS, ms: number | undefined): [number, string[]] {
+function expectedOf(endpoint: Endpoint, ms: number | undefined): [number, string[]] {
   if (ms === undefined) return [NOW_MS, ['time_invalid']]
   const isEvent = endpoint === 'track' || endpoint === 'import'
   if (isEvent && ms > NOW_MS) return [NOW_MS, ['time_future']]

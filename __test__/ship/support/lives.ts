@@ -4,6 +4,7 @@
  */
 import { expect, vi } from 'vitest'
 import { Cursors } from '../../../src/log/cursor.js'
+import { ENDPOINTS } from '../../../src/record.js'
 import type { RouteTable } from '../../../src/ship/route.js'
 import type { RefusedRecord, ShipperOptions } from '../../../src/ship/parts.js'
 import { Shipper } from '../../../src/ship/shipper.js'
@@ -83,7 +84,7 @@ export class ShipLives {
 
   constructor(private readonly options: LivesOptions = {}) {
     this.next = random(options.seed ?? 1)
-    for (const kind of ['track', 'engage', 'groups', 'import']) {
+    for (const kind of ENDPOINTS) {
       this.broker.create(`t.${kind}`, options.partitions ?? 3)
     }
   }

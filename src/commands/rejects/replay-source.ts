@@ -1,7 +1,7 @@
 /** Where the records of a replay come from: a file of mended ones, one raw text, or the log of rejects as it is. */
 import { createReadStream, readFileSync } from 'node:fs'
 import { UsageError } from '../../errors.js'
-import { type Endpoint, KINDS } from '../../record.js'
+import { type Endpoint, ENDPOINTS } from '../../record.js'
 import type { ReplayRecord } from '../../replay.js'
 import { extentOf, ownerOf, type WriterDirectory } from '../directory.js'
 import { findRejected, readRejected, replayedIn, type RejectedEnvelope } from './read.js'
@@ -92,7 +92,6 @@ export async function* fromText(
   yield itemOf({ ...rest, ...(about.token !== undefined && { token: about.token }), ...text }, about.offset)
 }
 
-const ENDPOINTS: readonly Endpoint[] = KINDS.filter((kind) => kind !== 'rejected')
 const endpointOf = (text: unknown): Endpoint | undefined => ENDPOINTS.find((name) => name === text)
 
 function itemOf(line: Line, offset: number | null): Item {

@@ -2,7 +2,7 @@
  * The reference decoder: docs/DECODING.md in plain TypeScript. It is the oracle for the native one and serves in its place
  * where that cannot be loaded or has panicked. The way: request → payload → records → rules → envelopes → table.
  */
-import { KINDS } from '../../record.js'
+import { ENDPOINTS } from '../../record.js'
 import {
   type DecodedBatch,
   type Decoder,
@@ -86,7 +86,7 @@ export class ReferenceDecoder implements Decoder {
 
   private startTable(request: DecodeRequest, params: number, payloadLength: number): void {
     this.table.fill(0, 0, HEADER_INTS)
-    this.table[Header.endpoint] = KINDS.indexOf(request.endpoint)
+    this.table[Header.endpoint] = ENDPOINTS.indexOf(request.endpoint)
     this.table[Header.params] = params
     this.table[Header.payloadLength] = payloadLength
     this.table[Header.firstRejected] = -1

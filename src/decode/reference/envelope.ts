@@ -1,5 +1,5 @@
 /** The envelope and the log record around it (docs/DECODING.md 5; layout in src/record.ts). */
-import { FLAGS, KINDS, RECORD_HEADER_BYTES, writeRecordHeader } from '../../record.js'
+import { ENDPOINTS, FLAGS, RECORD_HEADER_BYTES, writeRecordHeader } from '../../record.js'
 import { type RequestContext, StoreIp, type StoreIpMode } from '../decoder.js'
 import { isAddress } from './address.js'
 import { type DistinctId, eventDistinctId } from './events.js'
@@ -149,7 +149,7 @@ export function writeRecord(
   )
   writeRecordText(output, item.bytes, item.found)
   output.byte(0x7d)
-  return writeHeader(output, header, { kind: KINDS.indexOf(endpoint), flags, token, keyLength })
+  return writeHeader(output, header, { kind: ENDPOINTS.indexOf(endpoint), flags, token, keyLength })
 }
 
 function writeHeader(
