@@ -42,6 +42,19 @@ export type Endpoint = (typeof ENDPOINTS)[number]
 export const KINDS = [...ENDPOINTS, 'rejected'] as const
 export type Kind = (typeof KINDS)[number]
 
+/** A finished record for the log of rejects. @param token null: it has none */
+export function recordOfRejected(token: string | null, envelope: string): Buffer {
+  const key = Buffer.from(token ?? '')
+  const value = Buffer.from(envelope)
+  const length = RECORD_HEADER_BYTES + key.length + value.length
+  const record = Buffer.alloc(length)
+  const [kind, keyLength] = [KINDS.indexOf('rejected'), key.length]
+  writeRecordHeader(record, 0, { length, kind, flags: 0, keyHash: 0, tokenLength: keyLength, keyLength })
+  record.set(key, RECORD_HEADER_BYTES)
+  record.set(value, RECORD_HEADER_BYTES + key.length)
+  return record
+}
+
 /** Names in the order in which the envelope lists them; bit i of a record's flags is FLAGS[i]. */
 export const FLAGS = [
   'late',

@@ -6,10 +6,11 @@ import { Content, type Peer, type Problem } from './decode/decoder.js'
 import { LogUnavailable } from './errors.js'
 import type { Intake, Receipt } from './intake.js'
 import type { Endpoint } from './record.js'
+import { type RawMembers, rawOf } from './rejects/envelope.js'
 import type { Replayed, ReplayEnding } from './rejects/replayed.js'
 
 /** A rejected record as `sluicegate rejects list --json` prints it (docs/PROTOCOL.md 9.4), its text mended or not. */
-export interface ReplayRecord {
+export interface ReplayRecord extends RawMembers {
   /** Its offset in the log of rejects; null when it is not from there: then nothing tells whether it came before. */
   readonly offset: number | null
   readonly endpoint: Endpoint
@@ -21,8 +22,6 @@ export interface ReplayRecord {
   readonly ua?: string | null
   /** It came with `test=1`. */
   readonly test?: boolean
-  readonly raw?: string
-  readonly raw_base64?: string
 }
 
 export interface ReplayRequest {
@@ -96,7 +95,7 @@ export class Replayer {
   ): ReplayResult | undefined {
     const { offset } = record
     const { replayed, nextRejectOffset, bodyLimitBytes } = this.parts
-    if (textOf(record).length > bodyLimitBytes) return without(offset, 'too_large')
+    if (rawOf(record).length > bodyLimitBytes) return without(offset, 'too_large')
     if (offset === null) return undefined
     if (offset >= nextRejectOffset()) return without(offset, 'unknown_offset')
     const state = claims.has(offset) ? 'running' : replayed.stateOf(offset)
@@ -123,7 +122,7 @@ export class Replayer {
       const receipt = await this.parts.intake.take({
         endpoint: record.endpoint,
         content: Content.sniff,
-        body: textOf(record),
+        body: rawOf(record),
         query: `verbose=2${strict ? '&strict=1' : ''}${record.test === true ? '&test=1' : ''}`,
         peer: peerOf(record),
         authToken: record.endpoint === 'import' ? (record.token ?? '') : '',
@@ -139,10 +138,6 @@ export class Replayer {
 }
 
 const KEPT: ReadonlySet<ReplayOutcome> = new Set(['accepted', 'partly', 'ignored'])
-
-function textOf({ raw, raw_base64: base64 }: ReplayRecord): Buffer {
-  return base64 === undefined ? Buffer.from(raw ?? '') : Buffer.from(base64, 'base64')
-}
 
 function peerOf({ ip, ua }: ReplayRecord): Peer {
   return { ipJson: JSON.stringify(ip ?? null), uaJson: JSON.stringify(ua ?? null) }

@@ -8,6 +8,7 @@ import { Content, type ContentClass, type DecodeRequest } from '../decode/decode
 import { explain, type ExplainedRecord, type Explanation } from '../decode/explain.js'
 import { UsageError } from '../errors.js'
 import { type Endpoint, ENDPOINTS } from '../record.js'
+import { rawOf } from '../rejects/envelope.js'
 import { caretAt } from './caret.js'
 import { addSettings, command, configOf } from './command.js'
 import { decoderOptions } from '../decoder-options.js'
@@ -141,13 +142,10 @@ function inflated(bytes: Uint8Array): { bytes: Uint8Array; notes: readonly strin
 function rejectedRecord(text: string): { endpoint: Endpoint; raw: Uint8Array } | undefined {
   if (!text.startsWith('{') || !text.includes('"kind":"rejected"')) return undefined
   try {
-    const { kind, endpoint, raw, raw_base64: base64 } = JSON.parse(text) as Record<string, string | undefined>
+    const { kind, endpoint, ...kept } = JSON.parse(text) as Record<string, string | undefined>
     const known = ENDPOINTS.find((name) => name === endpoint)
     if (kind !== 'rejected' || known === undefined) return undefined
-    return {
-      endpoint: known,
-      raw: base64 === undefined ? Buffer.from(raw ?? '') : Buffer.from(base64, 'base64'),
-    }
+    return { endpoint: known, raw: rawOf(kept) }
   } catch {
     return undefined
   }

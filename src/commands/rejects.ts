@@ -1,9 +1,10 @@
 /** `sluicegate rejects`: what was refused and why, and how it comes back once mended (promise P10). */
 import type { Command } from 'commander'
 import { addSettings, command, configOf, count, DATA_KEYS } from './command.js'
+import { rawOf } from '../rejects/envelope.js'
 import { requireLog, type WriterDirectory } from './directory.js'
 import { listAction, type ListFlags } from './rejects/list.js'
-import { findRejected, rawOf } from './rejects/read.js'
+import { findRejected } from './rejects/read.js'
 import { replayAction, type ReplayFlags } from './rejects/replay.js'
 
 const NOTES = `Rejected records lie in a log of their own, which drops its oldest (--reject-bytes-max).

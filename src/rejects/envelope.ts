@@ -1,6 +1,6 @@
 /** A rejected record as it is kept (docs/PROTOCOL.md 9.4): its envelope, and the bytes of its record in the log. */
 import type { Problem, RequestContext } from '../decode/decoder.js'
-import { type Endpoint, KINDS, RECORD_HEADER_BYTES, writeRecordHeader } from '../record.js'
+import { type Endpoint, recordOfRejected } from '../record.js'
 
 /** The most of a record's text that is kept. */
 export const RAW_BYTES_MAX = 64 * 1024
@@ -22,15 +22,7 @@ export function rejectedRecord(
   raw: Uint8Array,
   token: string | undefined,
 ): Uint8Array {
-  const key = Buffer.from(token ?? '')
-  const value = Buffer.from(envelopeOf(request, problem, raw, token))
-  const length = RECORD_HEADER_BYTES + key.length + value.length
-  const record = Buffer.alloc(length)
-  const [kind, keyLength] = [KINDS.indexOf('rejected'), key.length]
-  writeRecordHeader(record, 0, { length, kind, flags: 0, keyHash: 0, tokenLength: keyLength, keyLength })
-  record.set(key, RECORD_HEADER_BYTES)
-  record.set(value, RECORD_HEADER_BYTES + key.length)
-  return record
+  return recordOfRejected(token ?? null, envelopeOf(request, problem, raw, token))
 }
 
 function envelopeOf(
@@ -72,6 +64,17 @@ function textMember(whole: Uint8Array, bytes: Uint8Array): string {
   } catch {
     return `"raw_base64":"${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')}"`
   }
+}
+
+/** The members of an envelope that hold a record's text: one of the two. */
+export interface RawMembers {
+  readonly raw?: string | undefined
+  readonly raw_base64?: string | undefined
+}
+
+/** The text as it came, as far as it was kept. */
+export function rawOf({ raw, raw_base64: base64 }: RawMembers): Buffer {
+  return base64 === undefined ? Buffer.from(raw ?? '') : Buffer.from(base64, 'base64')
 }
 
 /** Without the last character if the cut went through it. */

@@ -1,7 +1,7 @@
 /** Records that Kafka will never take, as the log of rejects keeps them (docs/PROTOCOL.md 9.4). */
 import { join } from 'node:path'
 import { readLog } from '../log/reader.js'
-import { KINDS, RECORD_HEADER_BYTES, writeRecordHeader } from '../record.js'
+import { recordOfRejected } from '../record.js'
 import type { RefusedRecord } from './parts.js'
 
 /** Stands last in an envelope; within a text its quotes would have a backslash before them. */
@@ -47,17 +47,7 @@ export function refusedRecord({ offset, topic, value, refusal }: RefusedRecord, 
     },
     raw: envelope.slice(at + RECORD_MEMBER.length, -1),
   })
-  return recordOf(Buffer.from(token ?? ''), Buffer.from(text))
-}
-
-function recordOf(key: Buffer, value: Buffer): Buffer {
-  const record = Buffer.alloc(RECORD_HEADER_BYTES + key.length + value.length)
-  const { length } = record
-  const [kind, keyLength] = [KINDS.indexOf('rejected'), key.length]
-  writeRecordHeader(record, 0, { length, kind, flags: 0, keyHash: 0, tokenLength: keyLength, keyLength })
-  record.set(key, RECORD_HEADER_BYTES)
-  record.set(value, RECORD_HEADER_BYTES + key.length)
-  return record
+  return recordOfRejected(token, text)
 }
 
 const positionOf = (writerId: string, offset: number): string => `${writerId}.${offset}`

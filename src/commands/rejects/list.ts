@@ -1,8 +1,9 @@
 /** `sluicegate rejects list`. */
 import { systemClock } from '../../clock.js'
+import { rawOf } from '../../rejects/envelope.js'
 import type { WriterDirectory } from '../directory.js'
 import { Output, Progress, table } from '../output.js'
-import { rawOf, readRejected, replayedIn, type RejectedRecord } from './read.js'
+import { readRejected, replayedIn, type RejectedRecord } from './read.js'
 
 export interface ListFlags {
   readonly code?: readonly string[]

@@ -4,12 +4,13 @@ import { join } from 'node:path'
 import { UsageError } from '../../errors.js'
 import { readLog } from '../../log/reader.js'
 import type { Endpoint } from '../../record.js'
+import type { RawMembers } from '../../rejects/envelope.js'
 import { parseReplayed } from '../../rejects/replayed.js'
 import { OffsetRanges } from '../../rejects/ranges.js'
 import { extentOf, ownerOf, type WriterDirectory } from '../directory.js'
 import { warnDamage } from '../output.js'
 
-export interface RejectedEnvelope {
+export interface RejectedEnvelope extends RawMembers {
   readonly endpoint: Endpoint
   readonly token: string | null
   readonly project_id?: string | null
@@ -26,8 +27,6 @@ export interface RejectedEnvelope {
     readonly offset: number
     readonly message: string
   }
-  readonly raw?: string
-  readonly raw_base64?: string
   readonly truncated?: boolean
 }
 
@@ -68,11 +67,6 @@ export async function findRejected(directory: WriterDirectory, offset: number): 
   }
   const held = firstOffset === endOffset ? 'none' : `${firstOffset} to ${endOffset - 1}`
   throw new UsageError(`there is no rejected record with offset ${offset}; there are ${held}`)
-}
-
-/** The text as it came, as far as it was kept. */
-export function rawOf({ raw, raw_base64: base64 }: Pick<RejectedEnvelope, 'raw' | 'raw_base64'>): Buffer {
-  return base64 === undefined ? Buffer.from(raw ?? '') : Buffer.from(base64, 'base64')
 }
 
 /** Which offsets have been replayed, or perhaps, as the server noted it. */
