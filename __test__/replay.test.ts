@@ -1,4 +1,5 @@
 import { describe, expect, it } from 'vitest'
+import { asBuffer } from '../src/as-buffer.js'
 import { ManualClock } from '../src/clock.js'
 import { configWith } from '../src/config.js'
 import { createReferenceDecoder } from '../src/decode/reference/decoder.js'
@@ -66,7 +67,7 @@ class Server {
   /** Envelopes of the records that went to the log. */
   get kept(): Record<string, unknown>[] {
     return this.batches.map((record) => {
-      const view = Buffer.from(record.buffer, record.byteOffset, record.length)
+      const view = asBuffer(record)
       return JSON.parse(view.toString('utf8', 20 + view.readUInt32LE(16))) as Record<string, unknown>
     })
   }

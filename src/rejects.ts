@@ -3,6 +3,7 @@
  * oldest. Bounded by bytes and by rate: junk can never stop good events, nor cost them much.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { asBuffer } from './as-buffer.js'
 import type { Clock } from './clock.js'
 import type { Config } from './config.js'
 import {
@@ -177,6 +178,6 @@ export class Rejects {
 const OWN_REFUSAL = /"\$?ip"\s*:\s*("0"|0\s*[,}])/
 
 function refusesItself(raw: Uint8Array): boolean {
-  const view = Buffer.from(raw.buffer, raw.byteOffset, raw.length)
+  const view = asBuffer(raw)
   return view.includes('ip"') && OWN_REFUSAL.test(view.toString('latin1'))
 }

@@ -1,4 +1,5 @@
 /** What the decoder tests share: a request in one line, and a result that can be compared as a whole. */
+import { asBuffer } from '../../src/as-buffer.js'
 import {
   Content,
   type ContentClass,
@@ -11,7 +12,6 @@ import {
   Status,
   StoreIp,
 } from '../../src/decode/decoder.js'
-import { asBuffer } from '../../src/decode/reference/bytes.js'
 import { type Endpoint, FLAGS, RECORD_HEADER_BYTES } from '../../src/record.js'
 
 /** Receipt time of the golden vectors. */

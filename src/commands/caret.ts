@@ -1,4 +1,5 @@
 /** Shows a place in bytes to a person: one line of text around it and a caret under the byte at fault. */
+import { asBuffer } from '../as-buffer.js'
 
 const BEFORE_BYTES = 60
 const AFTER_BYTES = 40
@@ -51,7 +52,7 @@ const hex = (byte: number): string => `\\x${byte.toString(16).padStart(2, '0')}`
 function plain(bytes: Uint8Array, at: number, length: number): string {
   const byte = bytes[at]!
   if (byte < 0x20 || byte === 0x7f) return hex(byte)
-  return Buffer.from(bytes.buffer, bytes.byteOffset + at, length).toString()
+  return asBuffer(bytes).toString('utf8', at, at + length)
 }
 
 /** Bytes of the UTF-8 sequence that starts here, 0 when there is none. */
@@ -59,7 +60,7 @@ function sequenceLength(bytes: Uint8Array, at: number): number {
   const byte = bytes[at]!
   if (byte < 0x80) return 1
   const length = byte >= 0xf0 ? 4 : byte >= 0xe0 ? 3 : byte >= 0xc2 ? 2 : 0
-  const piece = Buffer.from(bytes.buffer, bytes.byteOffset + at, Math.min(length, bytes.length - at))
+  const piece = asBuffer(bytes).subarray(at, at + length)
   return length > 0 && piece.length === length && !piece.toString().includes('\uFFFD') ? length : 0
 }
 

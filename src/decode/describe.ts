@@ -1,8 +1,9 @@
 /** From a row's integers to words: the problem as people and replies see it (docs/PROTOCOL.md 7.6). */
+import { asBuffer } from '../as-buffer.js'
 import { cutForJson } from '../cut.js'
 import { type Problem, Row } from './decoder.js'
 import { PROBLEMS, ProblemId, type ProblemText } from './problems.js'
-import { asBuffer, Byte } from './reference/bytes.js'
+import { Byte } from './reference/bytes.js'
 import { readMembers, skipValue, Value } from './reference/members.js'
 import { stringValue } from './reference/text.js'
 import type { TableView } from './table.js'

@@ -2,6 +2,7 @@
  * How a payload is understood, step by step: form → base64 → text → JSON → rules. Made by the modules of the reference
  * decoder and by the decoder itself, so that an explanation can never say something else than the server does.
  */
+import { asBuffer } from '../as-buffer.js'
 import { FLAGS, type Flag } from '../record.js'
 import {
   type DecodedBatch,
@@ -16,7 +17,7 @@ import {
   Row,
   Status,
 } from './decoder.js'
-import { asBuffer, Byte } from './reference/bytes.js'
+import { Byte } from './reference/bytes.js'
 import { createReferenceDecoder } from './reference/decoder.js'
 import { openRequest, type Payload } from './reference/payload.js'
 import { type FoundRecord, RecordFinder } from './reference/records.js'

@@ -1,5 +1,6 @@
 /** Parameters of query strings and forms (docs/DECODING.md 1), byte for byte. */
-import { asBuffer, Byte, hexDigit, opensJson, trim, trimStart } from './reference/bytes.js'
+import { asBuffer } from '../as-buffer.js'
+import { Byte, hexDigit, opensJson, trim, trimStart } from './reference/bytes.js'
 import { Content, type ContentClass } from './decoder.js'
 
 const NOTHING = new Uint8Array()

@@ -1,4 +1,5 @@
 /** The table that both decoders fill, and the typed view over it that everybody else reads. */
+import { asBuffer } from '../as-buffer.js'
 import { type Endpoint, ENDPOINTS, RECORD_HEADER_BYTES, RecordAt } from '../record.js'
 import {
   type DecodedBatch,
@@ -106,7 +107,7 @@ class RecordView implements EventView {
     position: number,
     readonly tokenId: number,
   ) {
-    const all = Buffer.from(room.buffer, room.byteOffset, room.byteLength)
+    const all = asBuffer(room)
     this.bytes = all.subarray(position, position + all.readUInt32LE(position + RecordAt.length))
   }
 

@@ -4,6 +4,7 @@
  * records are UTF-8, so nothing that a client sends can look like one.
  */
 import { crc32 } from 'node:zlib'
+import { asBuffer } from '../as-buffer.js'
 
 /** Readers refuse a higher one. */
 export const FORMAT_VERSION = 1
@@ -79,7 +80,7 @@ export function encodeSegmentHeader(header: SegmentHeader): Uint8Array {
 
 /** `invalid`: not a header, or damaged. `newer`: written by a later version of the program. */
 export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | 'invalid' | 'newer' {
-  const view = viewOf(bytes)
+  const view = asBuffer(bytes)
   if (view.length < SEGMENT_HEADER_BYTES || !hasMagic(view, 0, SEGMENT_MAGIC)) return 'invalid'
   if (crc32(view.subarray(COVERED_AT, SEGMENT_HEADER_BYTES)) !== view.readUInt32LE(CHECKSUM_AT))
     return 'invalid'
@@ -96,7 +97,7 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | 'invalid
 
 /** Writes the header in front of the records that stand in `frame` from byte FRAME_HEADER_BYTES on. */
 export function stampFrame(frame: Uint8Array, header: Omit<FrameHeader, 'bodyBytes'>): void {
-  const view = viewOf(frame)
+  const view = asBuffer(frame)
   view.set(FRAME_MAGIC)
   view.writeUInt16LE(FORMAT_VERSION, Frame.version)
   view.writeUInt16LE(0, Frame.flags)
@@ -112,12 +113,12 @@ export function stampFrame(frame: Uint8Array, header: Omit<FrameHeader, 'bodyByt
 /** How many bytes the frame at the start of `bytes` takes, going by its header alone; undefined when none is there. */
 export function frameBytes(bytes: Uint8Array): number | undefined {
   if (bytes.length < FRAME_HEADER_BYTES || !hasMagic(bytes, 0, FRAME_MAGIC)) return undefined
-  return FRAME_HEADER_BYTES + viewOf(bytes).readUInt32LE(Frame.bodyBytes)
+  return FRAME_HEADER_BYTES + asBuffer(bytes).readUInt32LE(Frame.bodyBytes)
 }
 
 /** The header of a whole frame; undefined when its checksum does not match, `newer` as of a segment. */
 export function decodeFrame(frame: Uint8Array): FrameHeader | 'newer' | undefined {
-  const view = viewOf(frame)
+  const view = asBuffer(frame)
   if (crc32(view.subarray(COVERED_AT)) !== view.readUInt32LE(CHECKSUM_AT)) return undefined
   if (view.readUInt16LE(Frame.version) > FORMAT_VERSION) return 'newer'
   return {
@@ -133,10 +134,6 @@ export function decodeFrame(frame: Uint8Array): FrameHeader | 'newer' | undefine
 export function hasMagic(bytes: Uint8Array, at: number, magic: Uint8Array): boolean {
   for (let index = 0; index < MAGIC_BYTES; index++) if (bytes[at + index] !== magic[index]) return false
   return true
-}
-
-export function viewOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }
 
 /** Counts and times are whole numbers below 2^53. */

@@ -1,4 +1,5 @@
 /** Goes through the frames of one segment file, for recovery and for readers. */
+import { asBuffer } from '../as-buffer.js'
 import {
   decodeFrame,
   type FrameHeader,
@@ -6,7 +7,6 @@ import {
   frameBytes,
   FRAME_MAGIC,
   SEGMENT_HEADER_BYTES,
-  viewOf,
 } from './format.js'
 import { newerFormat, type SegmentFile } from './segments.js'
 import type { DiskFile } from './types.js'
@@ -124,7 +124,7 @@ export class FrameReader {
     for (let at = from; ;) {
       const bytes = await this.load(at, FRAME_MAGIC.length)
       if (bytes.length < FRAME_MAGIC.length) return undefined
-      const found = viewOf(bytes).indexOf(FRAME_MAGIC)
+      const found = asBuffer(bytes).indexOf(FRAME_MAGIC)
       if (found >= 0) return at + found
       // A magic word may lie across the window's end.
       at += bytes.length - FRAME_MAGIC.length + 1

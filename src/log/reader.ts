@@ -3,9 +3,10 @@
  * Records are handed out only once they are durable.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import { asBuffer } from '../as-buffer.js'
 import { unlessMissing } from './disk-errors.js'
 import { type DurableSource, ownersOffset } from './durable.js'
-import { FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES, viewOf } from './format.js'
+import { FRAME_HEADER_BYTES, SEGMENT_HEADER_BYTES } from './format.js'
 import { RecordAt } from '../record.js'
 import { FrameRecord } from './frame-record.js'
 import { type Frame, FrameReader } from './frames.js'
@@ -255,7 +256,7 @@ class LogReader {
   }
 
   private *recordsOf(frame: Frame): Generator<LogRecord> {
-    const bytes = viewOf(frame.bytes)
+    const bytes = asBuffer(frame.bytes)
     let at = FRAME_HEADER_BYTES
     const end = frame.firstOffset + frame.records
     for (let offset = frame.firstOffset; offset < end; offset++) {

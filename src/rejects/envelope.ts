@@ -1,4 +1,5 @@
 /** A rejected record as it is kept (docs/PROTOCOL.md 9.4): its envelope, and the bytes of its record in the log. */
+import { asBuffer } from '../as-buffer.js'
 import type { Problem, RequestContext } from '../decode/decoder.js'
 import { type Endpoint, recordOfRejected } from '../record.js'
 
@@ -62,7 +63,7 @@ function textMember(whole: Uint8Array, bytes: Uint8Array): string {
   try {
     return `"raw":${JSON.stringify(utf8.decode(whole))}`
   } catch {
-    return `"raw_base64":"${Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length).toString('base64')}"`
+    return `"raw_base64":"${asBuffer(bytes).toString('base64')}"`
   }
 }
 

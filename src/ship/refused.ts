@@ -1,5 +1,6 @@
 /** Records that Kafka will never take, as the log of rejects keeps them (docs/PROTOCOL.md 9.4). */
 import { join } from 'node:path'
+import { asBuffer } from '../as-buffer.js'
 import { readLog } from '../log/reader.js'
 import { recordOfRejected } from '../record.js'
 import type { RefusedRecord } from './parts.js'
@@ -20,7 +21,7 @@ interface EnvelopeHead {
 
 /** A finished record (src/record.ts) for the log of rejects. Its text is whole: nobody else has the event any more. */
 export function refusedRecord({ offset, topic, value, refusal }: RefusedRecord, writerId: string): Buffer {
-  const envelope = Buffer.from(value.buffer, value.byteOffset, value.length).toString()
+  const envelope = asBuffer(value).toString()
   const at = envelope.indexOf(RECORD_MEMBER)
   const head = JSON.parse(`${envelope.slice(0, at)}}`) as EnvelopeHead
   const { kind, token, received_ms, request_id, index, ip, ua } = head
@@ -61,7 +62,7 @@ export async function isInRejects(
   const mark = `"log_position":"${positionOf(writerId, offset)}"`
   const directory = join(writerDirectory, 'rejects')
   for await (const { value } of readLog({ directory, from: 'start' })) {
-    if (Buffer.from(value.buffer, value.byteOffset, value.length).includes(mark)) return true
+    if (asBuffer(value).includes(mark)) return true
   }
   return false
 }

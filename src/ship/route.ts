@@ -5,6 +5,7 @@
  * configuration has changed meanwhile.
  */
 import { createHash } from 'node:crypto'
+import { asBuffer } from '../as-buffer.js'
 import { type Endpoint, ENDPOINTS } from '../record.js'
 
 export interface RouteTable {
@@ -79,7 +80,7 @@ export class Router<Topic> {
 }
 
 function tokenText(key: Uint8Array, length: number): string {
-  return Buffer.from(key.buffer, key.byteOffset, length).toString('latin1')
+  return asBuffer(key).toString('latin1', 0, length)
 }
 
 /** As Java's default partitioner: the hash is murmur2 of the key, made by the decoder. */

@@ -1,6 +1,7 @@
 /** Rejected records as they are kept (docs/PROTOCOL.md 9.4). */
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
+import { asBuffer } from '../../as-buffer.js'
 import { UsageError } from '../../errors.js'
 import { readLog } from '../../log/reader.js'
 import type { Endpoint } from '../../record.js'
@@ -47,7 +48,7 @@ export async function* readRejected(
     from,
     onDamage: warnDamage,
   })) {
-    const text = Buffer.from(value.buffer, value.byteOffset, value.length).toString()
+    const text = asBuffer(value).toString()
     yield {
       offset,
       line: `{"offset":${offset},${text.slice(1)}\n`,

@@ -31,11 +31,6 @@ export interface Span {
   readonly end: number
 }
 
-/** A Buffer over the same memory; what it is called with is never copied. */
-export function asBuffer(bytes: Uint8Array): Buffer {
-  return Buffer.isBuffer(bytes) ? bytes : Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
-}
-
 /** 09 to 0D and 20. */
 export function isBlank(byte: number | undefined): boolean {
   return byte === Byte.space || (byte !== undefined && byte >= 0x09 && byte <= 0x0d)

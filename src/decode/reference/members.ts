@@ -1,5 +1,6 @@
 /** Walks text that the scanner has found valid: members, elements and what kind of value each is. */
-import { asBuffer, Byte, type Span } from './bytes.js'
+import { asBuffer } from '../../as-buffer.js'
+import { Byte, type Span } from './bytes.js'
 import { stringValue } from './text.js'
 
 export type Kind = 'string' | 'number' | 'boolean' | 'null' | 'object' | 'list'

@@ -1,5 +1,5 @@
 /** Bytes that grow: where the reference decoder builds what it hands out. */
-import { asBuffer } from './bytes.js'
+import { asBuffer } from '../../as-buffer.js'
 
 const BYTES_AT_START = 64 * 1024
 /** Memory beyond this is given back after the request that needed it. */

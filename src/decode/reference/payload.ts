@@ -1,9 +1,10 @@
 /** From the request to the payload: the bytes that hold the JSON text (docs/DECODING.md 1 and 2). */
+import { asBuffer } from '../../as-buffer.js'
 import { type DecodeRequest, Param } from '../decoder.js'
 import { type BodyForm, bodyForm, type Parameters, percentDecode, readParameters } from '../params.js'
 import { ProblemId } from '../problems.js'
 import { decodeBase64 } from './base64.js'
-import { asBuffer, Byte, opensJson, trim, trimStart } from './bytes.js'
+import { Byte, opensJson, trim, trimStart } from './bytes.js'
 
 const NOTHING = new Uint8Array()
 const NAMES = new Set(['data', 'verbose', 'strict', 'img', 'callback', 'redirect', 'ip', 'test'])

@@ -2,7 +2,8 @@
  * Text repair (docs/DECODING.md 6): CESU-8 pairs become their four bytes, every other maximal invalid subsequence and
  * every lone surrogate escape becomes U+FFFD.
  */
-import { asBuffer, Byte, hexDigit } from './bytes.js'
+import { asBuffer } from '../../as-buffer.js'
+import { Byte, hexDigit } from './bytes.js'
 import { Output } from './output.js'
 
 function continues(byte: number | undefined, low = 0x80, high = 0xbf): boolean {

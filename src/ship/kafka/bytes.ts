@@ -2,6 +2,7 @@
  * Kafka's primitive types (big endian), written and read. Only what the requests in src/ship/kafka/requests need; the
  * `compact` forms and tags belong to the flexible versions of an API.
  */
+import { asBuffer } from '../../as-buffer.js'
 
 /** A reply that does not read as the protocol says it must. */
 export class MalformedReply extends Error {
@@ -90,7 +91,7 @@ export class ByteReader {
   private at = 0
 
   constructor(bytes: Uint8Array) {
-    this.bytes = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+    this.bytes = asBuffer(bytes)
   }
 
   get left(): number {

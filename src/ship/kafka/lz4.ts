@@ -5,6 +5,7 @@
  * A block is a row of sequences: token (literal length, match length - 4; 15 goes on in bytes of up to 255), literals,
  * u16 distance. The last five bytes are literals and the last match begins twelve bytes before the end or earlier.
  */
+import { asBuffer } from '../../as-buffer.js'
 
 const BLOCK_BYTES = 64 * 1024
 /** Magic, version 1 with independent blocks, 64 KiB; the last byte is the header's checksum (of those two bytes). */
@@ -115,7 +116,7 @@ const Flag = { blockChecksum: 0x10, contentSize: 0x08, contentChecksum: 0x04, di
 
 /** Throws RangeError for what is not a frame, or is longer than `bytesMax`. Other writers' settings are understood. */
 export function lz4Decompress(bytes: Uint8Array, bytesMax: number): Uint8Array {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const view = asBuffer(bytes)
   if (view.length < FRAME_HEADER.length || view.readUInt32LE(0) !== 0x184d2204)
     throw damaged('has no LZ4 frame')
   const flags = view[4]!

@@ -3,6 +3,7 @@
  * are not what exactly once needs. Duplicates appear when an answer is lost; order is kept all the same.
  */
 import kafkajs, { type Admin, type CompressionTypes, type Kafka, type Message, type Producer } from 'kafkajs'
+import { asBuffer } from '../../as-buffer.js'
 import {
   type ClusterView,
   type FoundRecord,
@@ -136,8 +137,8 @@ export class PublicProducerSink implements Sink {
     const more = possibleDuplicate ? { [DUPLICATE_HEADER]: '1' } : {}
     return records.map(({ key, value, offset }) => ({
       partition,
-      key: bufferOf(key),
-      value: bufferOf(value),
+      key: asBuffer(key),
+      value: asBuffer(value),
       headers: { [POSITION_HEADER]: `${this.position}${offset}`, ...more },
     }))
   }
@@ -205,10 +206,6 @@ function registerCodec(compression: Compression): void {
   if (compress === undefined || compression === 'gzip') return
   const codecs: Record<number, unknown> = CompressionCodecs
   codecs[compressionType(compression)] = () => ({
-    compress: async (encoder: { readonly buffer: Buffer }) => bufferOf(compress(encoder.buffer)),
+    compress: async (encoder: { readonly buffer: Buffer }) => asBuffer(compress(encoder.buffer)),
   })
-}
-
-function bufferOf(bytes: Uint8Array): Buffer {
-  return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
 }

@@ -1,4 +1,5 @@
 /** RecordBatches, read: for finding our own records in a partition again (settling after a restart). */
+import { asBuffer } from '../../as-buffer.js'
 import type { FoundRecord } from '../sink.js'
 import { decompress } from './compression.js'
 import type { Crc32c } from './crc32c.js'
@@ -31,7 +32,7 @@ export class DamagedBatch extends Error {
  * as without records: nobody here wrote them.
  */
 export function* batchesOf(bytes: Uint8Array, crc32c: Crc32c): Generator<BatchView> {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const view = asBuffer(bytes)
   for (let start = 0; start + LENGTH_END <= view.length;) {
     const end = start + LENGTH_END + view.readInt32BE(start + Field.length)
     if (end > view.length) return

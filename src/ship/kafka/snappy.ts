@@ -4,12 +4,14 @@
  *
  * A block is its inflated length and elements: literals, or copies of 1 to 64 bytes from up to 4 GiB back.
  */
+import { asBuffer } from '../../as-buffer.js'
+
 const JAVA_MAGIC = Uint8Array.of(0x82, 0x53, 0x4e, 0x41, 0x50, 0x50, 0x59, 0)
 const JAVA_HEADER_BYTES = 16
 
 /** Throws RangeError for what is damaged, or longer than `bytesMax`. */
 export function snappyDecompress(bytes: Uint8Array, bytesMax: number): Uint8Array {
-  const view = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength)
+  const view = asBuffer(bytes)
   if (!JAVA_MAGIC.every((byte, index) => view[index] === byte)) return decompressBlock(view, bytesMax)
   const blocks: Uint8Array[] = []
   let left = bytesMax
