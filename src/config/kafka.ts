@@ -33,13 +33,11 @@ export function readKafkaAccess(settings: Settings): KafkaAccess {
 
 function tlsOf(settings: Settings): KafkaTls {
   const file = (key: FileKey): string | undefined => fileOf(settings, key)
-  const passphrase =
-    settings.kafkaTlsKeyPassphrase ?? file('kafkaTlsKeyPassphraseFile')?.replace(/\r?\n$/, '')
   const tls = {
     ca: file('kafkaTlsCaFile'),
     cert: file('kafkaTlsCertFile'),
     key: file('kafkaTlsKeyFile'),
-    passphrase,
+    passphrase: secretOf(settings, 'kafkaTlsKeyPassphrase'),
   }
   const check = (key: FileKey, what: string, look: () => unknown): void => {
     try {
@@ -48,7 +46,7 @@ function tlsOf(settings: Settings): KafkaTls {
       throw new UsageError(`--${flagName(key)} ${settings[key]}: ${what}`)
     }
   }
-  const { ca, cert, key } = tls
+  const { ca, cert, key, passphrase } = tls
   if (ca !== undefined) check('kafkaTlsCaFile', 'is not a certificate in PEM', () => new X509Certificate(ca))
   if (cert !== undefined)
     check('kafkaTlsCertFile', 'is not a certificate in PEM', () => new X509Certificate(cert))
@@ -60,11 +58,18 @@ function tlsOf(settings: Settings): KafkaTls {
 }
 
 function saslOf(settings: Settings): KafkaSasl | undefined {
-  const { kafkaSasl: mechanism, kafkaSaslUsername: username, kafkaSaslPassword } = settings
-  // An editor's newline at the end is not part of a password.
-  const password = kafkaSaslPassword ?? fileOf(settings, 'kafkaSaslPasswordFile')?.replace(/\r?\n$/, '')
+  const { kafkaSasl: mechanism, kafkaSaslUsername: username } = settings
+  const password = secretOf(settings, 'kafkaSaslPassword')
   if (mechanism === 'none' || username === undefined || password === undefined) return undefined
   return { mechanism, username, password }
+}
+
+/** Given itself, or in a file, where an editor's newline at the end is not part of it. */
+function secretOf(
+  settings: Settings,
+  key: 'kafkaTlsKeyPassphrase' | 'kafkaSaslPassword',
+): string | undefined {
+  return settings[key] ?? fileOf(settings, `${key}File`)?.replace(/\r?\n$/, '')
 }
 
 type FileKey = Extract<Key, `kafka${string}File`>
