@@ -2,7 +2,7 @@
  * The composition root: builds the parts in order, starts them, and stops them in reverse. The order matters: the lock
  * before anything is read, the log before anyone is let in, the public listener last.
  */
-import { randomBytes, randomInt } from 'node:crypto'
+import { randomBytes } from 'node:crypto'
 import { resolve } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { Budget } from './budget.js'
@@ -19,6 +19,7 @@ import { nodeDisk } from './log/node-disk.js'
 import type { Disk } from './log/types.js'
 import type { Logger } from './logger.js'
 import { createMetrics } from './metrics.js'
+import { systemRandom } from './random.js'
 import { Rejects } from './rejects.js'
 import { Replayed } from './rejects/replayed.js'
 import { Replayer, type ReplayRequest, type ReplayResult } from './replay.js'
@@ -185,9 +186,8 @@ function shippingOf(
   rejects: Rejects,
   { logger, clock }: Pick<Outer, 'logger' | 'clock'>,
 ): Shipping {
-  const random = (): number => randomInt(2 ** 32) / 2 ** 32
   const keepRejected = (record: Uint8Array): Promise<void> => rejects.keepSurely(record)
-  return new Shipping(config, { log, directory, logger, clock, random, keepRejected })
+  return new Shipping(config, { log, directory, logger, clock, random: systemRandom, keepRejected })
 }
 
 /** Replays of rejected records; what has been replayed is learned anew whenever the data directory is opened. */

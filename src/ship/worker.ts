@@ -1,16 +1,16 @@
 /** The shipper's thread: builds the shipper over files and Kafka, and speaks with the main thread (shipping.ts). */
-import { randomInt } from 'node:crypto'
 import { join } from 'node:path'
 import { parentPort, workerData } from 'node:worker_threads'
 import { systemClock } from '../clock.js'
 import { Cursors } from '../log/cursor.js'
 import { nodeDisk } from '../log/node-disk.js'
+import { systemRandom } from '../random.js'
+import type { Say } from './say.js'
 import { createKafka } from './kafka/client.js'
 import { createSink } from './kafka/select.js'
 import { FileLogSource } from './log-source.js'
 import { type FromShipper, SharedOffset, type ShipWorkerData, type ToShipper } from './messages.js'
 import { isInRejects } from './refused.js'
-import type { Say } from './say.js'
 import type { RefusedRecord, ShipperOptions } from './parts.js'
 import { Shipper } from './shipper.js'
 import type { Sink } from './sink.js'
@@ -105,7 +105,7 @@ const shipper = new Shipper(
     writerId,
     firstOffset: data.firstOffset,
     clock: systemClock,
-    random: () => randomInt(2 ** 32) / 2 ** 32,
+    random: systemRandom,
     say,
     refuse,
     onAcknowledged,
