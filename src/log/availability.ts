@@ -1,14 +1,8 @@
 /** Whether a log takes records, why not, and when what keeps it from that is tried again. */
 import { LogUnavailable } from '../errors.js'
+import type { Say } from '../say.js'
 import { isNoSpace } from './disk-errors.js'
 import type { LogState } from './types.js'
-
-/** What the log has to say to the operator. */
-export type Say = (
-  level: 'info' | 'warn' | 'error',
-  message: string,
-  fields?: Record<string, unknown>,
-) => void
 
 /** While full the cause may go at any time: a cursor moves, files are removed. */
 const FULL_RETRY_MS = 1000

@@ -6,7 +6,8 @@
  */
 import type { Clock } from '../clock.js'
 import { LogUnavailable } from '../errors.js'
-import { Availability, isFull, type Say } from './availability.js'
+import type { Say } from '../say.js'
+import { Availability, isFull } from './availability.js'
 import { Batch } from './batch.js'
 import { stampFrame } from './format.js'
 import { hexOf, type Identity } from './identity.js'

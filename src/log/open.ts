@@ -1,7 +1,7 @@
 /** Opens a log for writing: directories, recovery, identity, then the segments made ready. */
 import { join } from 'node:path'
 import type { Clock } from '../clock.js'
-import type { Say } from './availability.js'
+import type { Say } from '../say.js'
 import { prepareDirectory } from './directories.js'
 import { SEGMENT_HEADER_BYTES } from './format.js'
 import { Identity } from './identity.js'

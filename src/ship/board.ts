@@ -1,28 +1,19 @@
 /** What the shipper knows: the cluster, its topics and their lanes, the routes in force; and how that becomes the state. */
 import type { LogRecord } from '../log/types.js'
 import type { Backoff } from './backoff.js'
-import type { CursorFile } from './cursor.js'
-import type { LogSource } from './feeder.js'
 import type { Flight } from './flight.js'
 import { Lane } from './lane.js'
 import { Router, type RouteTable, tableId, topicsOf } from './route.js'
-import type { Say } from './say.js'
-import type { ShipperOptions } from './parts.js'
-import { type ProducerIdentity, type Sink, type SinkCause, SinkUnavailable } from './sink.js'
+import type { ShipperOptions, ShipperParts } from './parts.js'
+import { type ProducerIdentity, type SinkCause, SinkUnavailable } from './sink.js'
 import type { ShipState } from './state.js'
-import type { ShipStore } from './store.js'
 import { Topic } from './topic.js'
 
-export interface BoardParts {
-  readonly sink: Sink
-  readonly source: LogSource
-  readonly store: ShipStore
-  readonly cursor: CursorFile
-  readonly writerId: string
-  readonly firstOffset: number
-  readonly say: Say
+interface BoardParts extends Pick<
+  ShipperParts,
+  'sink' | 'source' | 'store' | 'cursor' | 'writerId' | 'firstOffset' | 'say'
+> {
   readonly backoff: () => Backoff
-  readonly nowMs: () => number
 }
 
 export class Board {

@@ -1,5 +1,5 @@
 /** The `kafka` cursor: never ahead of the state on disk, because what that may send again must stay in the log. */
-import type { Say } from './say.js'
+import type { Say } from '../say.js'
 import { cursorOf, type ShipState } from './state.js'
 
 export interface CursorFile {

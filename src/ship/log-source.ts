@@ -1,9 +1,9 @@
 /** The log as the shipper's thread reads it: the files of the directory, as far as the writing thread says. */
 import { readBatches } from '../log/reader.js'
 import type { LogRecord } from '../log/types.js'
+import type { Say } from '../say.js'
 import type { LogSource } from './feeder.js'
 import type { SharedOffset } from './messages.js'
-import type { Say } from './say.js'
 
 /** Looked again after this whatever happens; the writer wakes us long before. */
 const SLEEP_MS = 1000

@@ -1,13 +1,19 @@
 /** What a shipper is made of: everything that a test may want to stand in for. */
 import type { Clock } from '../clock.js'
+import type { Say } from '../say.js'
 import type { CursorFile } from './cursor.js'
 import type { LogSource } from './feeder.js'
-import type { PlanOptions } from './plan.js'
 import type { RouteTable } from './route.js'
-import type { Say } from './say.js'
 import type { Sink } from './sink.js'
 import type { Refusal } from './state.js'
 import type { ShipStore } from './store.js'
+
+export interface PlanOptions {
+  /** The least that a record waits for company. */
+  readonly lingerMs: number
+  readonly batchBytesMax: number
+  readonly batchRecordsMax: number
+}
 
 export interface ShipperOptions extends PlanOptions {
   readonly routes: RouteTable
@@ -34,6 +40,7 @@ export interface ShipperParts {
   readonly store: ShipStore
   /** The `kafka` cursor, which retention obeys. */
   readonly cursor: CursorFile
+  /** Of our log. */
   readonly writerId: string
   /** Of the log's oldest record. */
   readonly firstOffset: number

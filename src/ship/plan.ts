@@ -2,14 +2,8 @@
 import type { Board } from './board.js'
 import { Pace } from './pace.js'
 import type { Lane } from './lane.js'
+import type { PlanOptions } from './parts.js'
 import type { BatchLimits } from './queue.js'
-
-export interface PlanOptions {
-  /** The least that a record waits for company. */
-  readonly lingerMs: number
-  readonly batchBytesMax: number
-  readonly batchRecordsMax: number
-}
 
 /** A batch's own header, and what compression may add. */
 const BATCH_OVERHEAD_BYTES = 1024

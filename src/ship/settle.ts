@@ -8,20 +8,16 @@
  */
 import type { Flight } from './flight.js'
 import type { Lane } from './lane.js'
-import { type ProducerIdentity, type Sink, type SinkCause, SinkDenied, SinkUnavailable } from './sink.js'
+import type { ShipperParts } from './parts.js'
+import { type ProducerIdentity, type SinkCause, SinkDenied, SinkUnavailable } from './sink.js'
 
-export interface SettleParts {
-  readonly sink: Sink
-  /** Of our log. */
-  readonly writerId: string
-  /** Rejects with SinkUnavailable. */
-  readonly freshProducer: () => Promise<ProducerIdentity>
+export interface SettleParts extends Pick<ShipperParts, 'sink' | 'writerId'> {
   /** Everything below may have been sent by an earlier life of ours. */
   readonly sentBefore: number
   /** A record that no batch of ours tells of, because the state was lost, is there. */
-  readonly onFound: (lane: Lane, logOffset: number) => void
+  readonly onFound: (logOffset: number) => void
   /** It cannot be found out what arrived: for the operator. */
-  readonly onDoubt: (lane: Lane, cause: SinkCause) => void
+  readonly onDoubt: (cause: SinkCause) => void
 }
 
 /** A producer's epoch is an int16. */
@@ -53,7 +49,7 @@ async function settleNow(lane: Lane, parts: SettleParts): Promise<readonly Fligh
   const state = await sink.producerState(lane.topic, lane.partition, producer)
   if (state.kind === 'retry') return state.cause
   if (state.kind === 'denied') {
-    parts.onDoubt(lane, state.cause)
+    parts.onDoubt(state.cause)
     resend(lane, producer, parts.sentBefore)
     return []
   }
@@ -66,7 +62,7 @@ async function settleNow(lane: Lane, parts: SettleParts): Promise<readonly Fligh
 
 async function search(lane: Lane, parts: SettleParts): Promise<readonly Flight[]> {
   const denied = await markFound(lane, parts)
-  if (denied !== undefined) parts.onDoubt(lane, denied)
+  if (denied !== undefined) parts.onDoubt(denied)
   const producer = await nextProducer(lane, parts)
   const isDivided = lane.flights.some(({ found, records }) => found.length > 0 && found.length < records)
   const arrived = isDivided ? startOver(lane, parts) : lane.takeDone()
@@ -84,7 +80,7 @@ async function search(lane: Lane, parts: SettleParts): Promise<readonly Flight[]
  */
 function startOver(lane: Lane, { onFound }: SettleParts): readonly Flight[] {
   const flights = lane.startOver()
-  for (const { found } of flights) for (const offset of found) onFound(lane, offset)
+  for (const { found } of flights) for (const offset of found) onFound(offset)
   return flights.filter(({ found }) => found.length > 0)
 }
 
@@ -102,7 +98,7 @@ async function markFound(
       if (found.writerId !== writerId || logOffset < oldest) continue
       const flight = flights.find(({ first, last }) => first <= logOffset && logOffset <= last)
       if (flight?.found.push(logOffset) === 1) flight.brokerOffset = found.brokerOffset
-      if (flight === undefined && lane.unknownFrom !== undefined) onFound(lane, logOffset)
+      if (flight === undefined && lane.unknownFrom !== undefined) onFound(logOffset)
     }
   } catch (error) {
     if (error instanceof SinkDenied) return error.cause
@@ -117,8 +113,8 @@ function readable(lane: Lane): Flight[] {
   return lane.flights.map((flight) => flight.asRead()).filter((flight) => flight !== undefined)
 }
 
-async function nextProducer({ producer }: Lane, parts: SettleParts): Promise<ProducerIdentity> {
-  if (producer === undefined || producer.epoch >= EPOCH_MAX) return parts.freshProducer()
+async function nextProducer({ producer }: Lane, { sink }: SettleParts): Promise<ProducerIdentity> {
+  if (producer === undefined || producer.epoch >= EPOCH_MAX) return sink.producerIdentity()
   return { id: producer.id, epoch: producer.epoch + 1 }
 }
 

@@ -5,7 +5,7 @@
  * with one sync, and only then send them: whatever may have reached a broker is known after a crash.
  */
 import { Backoff } from './backoff.js'
-import { Board, type BoardParts } from './board.js'
+import { Board } from './board.js'
 import { CURSOR_MS, ShipCursor } from './cursor.js'
 import { Feeder } from './feeder.js'
 import type { Flight } from './flight.js'
@@ -59,15 +59,11 @@ export class Shipper {
     private readonly parts: ShipperParts,
     private readonly options: ShipperOptions,
   ) {
-    const { random, clock } = parts
-    this.backoff = new Backoff({ msMin: RETRY_MS_MIN, msMax: RETRY_MS_MAX, random })
+    const { random } = parts
+    const backoff = (): Backoff => new Backoff({ msMin: RETRY_MS_MIN, msMax: RETRY_MS_MAX, random })
+    this.backoff = backoff()
     this.cursor = new ShipCursor(parts.cursor, parts.say)
-    const boardParts: BoardParts = {
-      ...parts,
-      backoff: () => new Backoff({ msMin: RETRY_MS_MIN, msMax: RETRY_MS_MAX, random }),
-      nowMs: () => clock.monoMs(),
-    }
-    this.board = new Board(boardParts, options)
+    this.board = new Board({ ...parts, backoff }, options)
     this.planner = new Planner(this.board, options)
   }
 
@@ -234,10 +230,9 @@ export class Shipper {
     const result = await settle(lane, {
       sink,
       writerId,
-      freshProducer: () => sink.producerIdentity(),
       sentBefore: source.durableOffset,
-      onFound: (_, offset) => this.board.found(lane, offset),
-      onDoubt: (_, cause) => this.board.doubt(lane, cause),
+      onFound: (offset) => this.board.found(lane, offset),
+      onDoubt: (cause) => this.board.doubt(lane, cause),
     })
     if ('code' in result) lane.holdOff(result, this.nowMs)
     else this.acknowledged(result)

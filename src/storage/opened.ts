@@ -2,7 +2,7 @@
 import type { Clock } from '../clock.js'
 import type { Config } from '../config.js'
 import type { LogUnavailable } from '../errors.js'
-import type { Say } from '../log/availability.js'
+import type { Say } from '../say.js'
 import { Cursors } from '../log/cursor.js'
 import { prepareDirectory } from '../log/directories.js'
 import { acquireLock, type Lock } from '../log/lock.js'

@@ -1,6 +1,6 @@
 /** What the log tests share: a log on a simulated disk, records that can be told apart, and what is read back. */
 import { ManualClock } from '../../../src/clock.js'
-import type { Say } from '../../../src/log/availability.js'
+import type { Say } from '../../../src/say.js'
 import { type LogOptions, openLog } from '../../../src/log/open.js'
 import { readLog, type ReadOptions } from '../../../src/log/reader.js'
 import type { CommittedBatch, Disk, Log } from '../../../src/log/types.js'

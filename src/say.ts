@@ -1,4 +1,4 @@
-/** What the shipper has to say to the operator. */
+/** What a part has to say to the operator. */
 export type Say = (
   level: 'info' | 'warn' | 'error',
   message: string,
