@@ -1,4 +1,5 @@
 // The requests that are measured: events of about 400 bytes, all different, as browsers send them.
+import { generator, letters, pick } from '../random.mjs'
 
 /** Of each case this many different requests take turns, so that nothing is decoded twice in a row. */
 const REQUESTS = 64
@@ -9,20 +10,6 @@ export const RECEIVED_MS = 1_795_500_000_000
 
 const NAMES = ['Page Viewed', 'Signed Up', 'Added To Cart', 'Search', 'Video Played', 'Checkout Started']
 const PLANS = ['free', 'pro', 'team', 'enterprise']
-
-/** A seeded generator (mulberry32), so that every run measures the same bytes. */
-export function generator(seed) {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
-}
-
-const letters = (random, length) => Array.from({ length }, () => random(36).toString(36)).join('')
-const pick = (random, list) => list[random(list.length)]
 
 /** One event as a JSON text of exactly `bytes` bytes. */
 export function makeEvent(random, bytes = EVENT_BYTES) {

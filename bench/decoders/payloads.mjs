@@ -1,7 +1,8 @@
 // What is decoded: every form of a payload, from events of 60 bytes to one of 1 MB, from one event a request to 2000, and
 // payloads that were not made for this.
 import { gzipSync } from 'node:zlib'
-import { form, generator, get, json, makeEvent, makeSmallEvent } from './events.mjs'
+import { generator } from '../random.mjs'
+import { form, get, json, makeEvent, makeSmallEvent } from './events.mjs'
 import { accessLogEvents, recordedRequests } from './real.mjs'
 
 /** Of each shape up to this many different requests take turns; of large ones fewer. */

@@ -16,6 +16,7 @@ import { createNativeDecoder } from '../../dist/decode/native.js'
 import { createReferenceDecoder } from '../../dist/decode/reference/decoder.js'
 import { CONTEXT } from './events.mjs'
 import { javaScriptObjects, nodeApiObjects, recordObjects } from './objects.mjs'
+import { OPTIONS } from './options.mjs'
 import { payloads } from './payloads.mjs'
 import { result as recordsOf } from './proof.mjs'
 import { JavaScriptDecoder } from './rival.mjs'
@@ -24,17 +25,6 @@ const SLICE_MS = 8
 /** What one slice leaves behind drowns in what V8 itself keeps now and then. */
 const GROWTH_SLICES = 8
 const ROOM_BYTES = 8 << 20
-/** As `serve` has them by default. */
-const OPTIONS = {
-  recordsMax: 2000,
-  recordBytesMax: 1_048_576,
-  payloadBytesMax: 10_485_760,
-  outputBytesMax: 33_554_432,
-  storeIp: 0,
-  dropLate: false,
-  tokensAllowed: undefined,
-  tokensMax: 65_536,
-}
 const room = { bytes: Buffer.allocUnsafeSlow(ROOM_BYTES), position: 0, end: ROOM_BYTES }
 
 /** Compressed bodies are inflated by everybody in the same way. */
