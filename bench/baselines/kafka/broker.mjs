@@ -10,6 +10,8 @@ import { Kafka, logLevel } from 'kafkajs'
 import { root } from '../../http/child.mjs'
 
 const here = fileURLToPath(new URL('.', import.meta.url))
+/** Which Kafka it is, and what it writes down: as the brokers of the tests. */
+const TEST_BROKER = join(root, '__test__/kafka/broker')
 const LIBRARIES = join(root, '.cache/bench/kafka')
 const CLUSTER_ID = 'AAAAAAAAAAAAAAAAAAAAAQ'
 const COPY = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-dependencies'
@@ -23,7 +25,7 @@ export function fetchKafka() {
   if (existsSync(join(LIBRARIES, 'complete'))) return undefined
   if (spawnSync('java', ['-version']).error) return 'there is no java'
   if (spawnSync('mvn', ['-version']).error) return 'there is no mvn (maven) to fetch the broker with'
-  const goals = ['-B', '-q', '-f', join(here, 'pom.xml'), COPY]
+  const goals = ['-B', '-q', '-f', join(TEST_BROKER, 'pom.xml'), COPY]
   const { status, stdout } = spawnSync('mvn', [
     ...goals,
     '-DincludeScope=runtime',
@@ -58,7 +60,7 @@ export async function startBroker(cpu) {
   const format = java('kafka.tools.StorageTool', 'format', '-t', CLUSTER_ID, '-c', properties)
   const formatted = spawnSync(format[0], format.slice(1))
   if (formatted.status !== 0) throw new Error(`formatting the broker's data failed: ${formatted.stderr}`)
-  const logging = `-Dlog4j2.configurationFile=${join(here, 'log4j2.properties')}`
+  const logging = `-Dlog4j2.configurationFile=${join(TEST_BROKER, 'log4j2.properties')}`
   const [command, ...args] = java('kafka.Kafka', properties)
   const child = spawn('taskset', ['-c', String(cpu), command, logging, ...args], { stdio: 'ignore' })
   const kill = () => child.kill('SIGKILL')
