@@ -3,7 +3,7 @@ import { afterEach, describe, expect, test } from 'vitest'
 import type { Config, TokenEntry } from '../../src/config.js'
 import { basicCredential, ImportAuth } from '../../src/http/auth.js'
 import { base64, EVENT, IMPORT, PROFILE } from '../decode/harness.js'
-import { FORM_BODY, type Harness, JSON_BODY, send, startIngest } from './support.js'
+import { FORM_BODY, type Harness, JSON_BODY, JSON_ORIGIN, ORIGIN, send, startIngest } from './support.js'
 
 const entry = (token: string, more: Partial<TokenEntry> = {}): TokenEntry => ({
   token,
@@ -116,10 +116,10 @@ describe('over HTTP', () => {
 
   test('without a credential it is 401 with CORS, and nothing is kept', async () => {
     harness = await startIngest({ config: CONFIG })
-    const headers = { ...JSON_BODY, Origin: 'https://a.example' }
+    const headers = JSON_ORIGIN
     const reply = await send(harness.port, '/import?strict=1', { headers, body: JSON.stringify([IMPORT]) })
     expect(reply).toMatchObject({ status: 401, body: UNAUTHORIZED })
-    expect(reply.headers['access-control-allow-origin']).toBe('https://a.example')
+    expect(reply.headers['access-control-allow-origin']).toBe(ORIGIN.Origin)
     const key = await send(harness.port, '/import?api_key=nope', { headers, body: JSON.stringify(IMPORT) })
     expect(key).toMatchObject({ status: 401, body: UNAUTHORIZED })
     expect(harness.log.values).toEqual([])

@@ -5,10 +5,15 @@ import { ManualClock } from '../../src/clock.js'
 import { LogUnavailable } from '../../src/errors.js'
 import { base64, EVENT, IMPORT, NOW_MS } from '../decode/harness.js'
 import {
+  chunk,
+  CHUNKED,
   Client,
   FORM_BODY,
+  GZIP,
   type Harness,
   JSON_BODY,
+  JSON_ORIGIN,
+  ORIGIN,
   requestBytes,
   send,
   startIngest,
@@ -18,12 +23,7 @@ import {
 let harness: Harness
 afterEach(() => harness?.close())
 
-const ORIGIN = { Origin: 'https://a.example' }
-const JSON_ORIGIN = { ...JSON_BODY, ...ORIGIN }
-const GZIP = { ...JSON_ORIGIN, 'Content-Encoding': 'gzip' }
 const json = JSON.stringify(EVENT)
-const chunk = (data: string): string => `${Buffer.byteLength(data).toString(16)}\r\n${data}\r\n`
-const CHUNKED = { ...JSON_ORIGIN, 'Transfer-Encoding': 'chunked' }
 const MiB = 2 ** 20
 
 describe('arriving in pieces', () => {

@@ -2,17 +2,25 @@
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
 import { EVENT } from '../decode/harness.js'
-import { Client, type Harness, JSON_BODY, requestBytes, send, startIngest, until } from './support.js'
+import {
+  chunk,
+  CHUNKED,
+  Client,
+  GZIP,
+  type Harness,
+  JSON_BODY,
+  JSON_ORIGIN,
+  ORIGIN,
+  requestBytes,
+  send,
+  startIngest,
+  until,
+} from './support.js'
 
 let harness: Harness
 afterEach(() => harness?.close())
 
-const ORIGIN = { Origin: 'https://a.example' }
-const JSON_ORIGIN = { ...JSON_BODY, ...ORIGIN }
-const GZIP = { ...JSON_ORIGIN, 'Content-Encoding': 'gzip' }
 const json = JSON.stringify(EVENT)
-const chunk = (data: string): string => `${Buffer.byteLength(data).toString(16)}\r\n${data}\r\n`
-const CHUNKED = { ...JSON_ORIGIN, 'Transfer-Encoding': 'chunked' }
 const MiB = 2 ** 20
 
 describe('reports (P7)', () => {

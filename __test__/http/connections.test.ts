@@ -3,7 +3,17 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { ManualClock } from '../../src/clock.js'
 import { SLACK_CONNECTIONS } from '../../src/http/connections.js'
 import { EVENT, NOW_MS } from '../decode/harness.js'
-import { Client, type Harness, JSON_BODY, requestBytes, send, startIngest, until } from './support.js'
+import {
+  Client,
+  type Harness,
+  JSON_BODY,
+  JSON_ORIGIN,
+  ORIGIN,
+  requestBytes,
+  send,
+  startIngest,
+  until,
+} from './support.js'
 
 let harness: Harness
 const clients: Client[] = []
@@ -19,9 +29,7 @@ async function open(): Promise<Client> {
 }
 
 const json = JSON.stringify(EVENT)
-const ORIGIN = { Origin: 'https://a.example' }
-const post = (path = '/track', body = json): Buffer =>
-  requestBytes(path, { headers: { ...JSON_BODY, ...ORIGIN }, body })
+const post = (path = '/track', body = json): Buffer => requestBytes(path, { headers: JSON_ORIGIN, body })
 const UNAVAILABLE = '{"error":"unavailable, retry later","status":0}'
 
 describe('pipelining (R10)', () => {
@@ -171,7 +179,7 @@ describe('the connection limit (P2)', () => {
     await until(() => harness.ingest.counts.connections === SLACK_CONNECTIONS + 1)
     clock.advance(1000)
     for (let n = 0; n < 3; n++) {
-      const reply = await send(harness.port, '/track', { headers: { ...JSON_BODY, ...ORIGIN }, body: json })
+      const reply = await send(harness.port, '/track', { headers: JSON_ORIGIN, body: json })
       expect([reply.status, reply.headers['access-control-allow-origin']]).toEqual([503, ORIGIN.Origin])
     }
     await until(() => silent.some(({ ended }) => ended))

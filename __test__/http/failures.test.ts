@@ -1,7 +1,18 @@
 /** What goes wrong before there is a request: docs/PROTOCOL.md 4.2, 4.3, rule R5. */
 import { afterEach, describe, expect, test } from 'vitest'
 import { EVENT } from '../decode/harness.js'
-import { Client, type Harness, JSON_BODY, requestBytes, send, startIngest, until } from './support.js'
+import {
+  CHUNKED,
+  Client,
+  type Harness,
+  JSON_BODY,
+  JSON_ORIGIN,
+  ORIGIN,
+  requestBytes,
+  send,
+  startIngest,
+  until,
+} from './support.js'
 
 let harness: Harness
 let client: Client
@@ -11,7 +22,6 @@ afterEach(async () => {
 })
 
 const json = JSON.stringify(EVENT)
-const ORIGIN = { Origin: 'https://a.example' }
 const BAD_REQUEST = '{"error":"bad request","status":0}'
 
 async function ask(...parts: (string | Uint8Array)[]) {
@@ -126,7 +136,7 @@ describe('heads', () => {
 describe('bodies that are not HTTP', () => {
   const broken = requestBytes('/track', {
     method: 'POST',
-    headers: { ...JSON_BODY, ...ORIGIN, 'Transfer-Encoding': 'chunked' },
+    headers: CHUNKED,
     body: `5\r\n[    \r\nnonsense`,
   })
 
@@ -154,9 +164,7 @@ describe('bodies that are not HTTP', () => {
   test('R6: a client that shuts its side down inside a body gets 400, at once', async () => {
     harness = await startIngest()
     client = await Client.open(harness.port)
-    client.socket.end(
-      requestBytes('/import', { headers: { ...JSON_BODY, ...ORIGIN }, body: json }).subarray(0, -1),
-    )
+    client.socket.end(requestBytes('/import', { headers: JSON_ORIGIN, body: json }).subarray(0, -1))
     const reply = await client.reply()
     expect([reply.status, reply.body]).toEqual([
       400,

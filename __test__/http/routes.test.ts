@@ -3,16 +3,24 @@ import { afterEach, describe, expect, test } from 'vitest'
 import { NO_ALIASES } from '../../src/config/networks.js'
 import { pathOf } from '../../src/http/paths.js'
 import { base64, EVENT, GROUP, PROFILE } from '../decode/harness.js'
-import { FORM_BODY, type Harness, JSON_BODY, type Reply, send, startIngest } from './support.js'
+import {
+  FORM_BODY,
+  type Harness,
+  JSON_BODY,
+  JSON_ORIGIN,
+  ORIGIN,
+  type Reply,
+  send,
+  startIngest,
+} from './support.js'
 
 let harness: Harness
 afterEach(() => harness?.close())
 
-const ORIGIN = 'https://a.example'
 const query = `data=${encodeURIComponent(base64(JSON.stringify(EVENT)))}`
 const event = { headers: JSON_BODY, body: JSON.stringify(EVENT) }
 
-function expectCors(reply: Reply, origin = ORIGIN): void {
+function expectCors(reply: Reply, origin = ORIGIN.Origin): void {
   expect(reply.headers).toMatchObject({
     'access-control-allow-origin': origin,
     'access-control-allow-credentials': 'true',
@@ -68,7 +76,7 @@ describe('paths', () => {
     async (path) => {
       harness = await startIngest()
       for (const sent of [{}, { body: 'x' }, { method: 'OPTIONS' }]) {
-        const reply = await send(harness.port, path, { ...sent, headers: { Origin: ORIGIN } })
+        const reply = await send(harness.port, path, { ...sent, headers: ORIGIN })
         expect([reply.status, reply.body]).toEqual([404, '{"error":"not found","status":0}'])
         expect(reply.headers['content-type']).toBe('application/json')
         expectCors(reply)
@@ -104,7 +112,7 @@ describe('methods', () => {
     '%s on an ingest path is 405 with Allow and CORS, and keeps nothing',
     async (method) => {
       harness = await startIngest()
-      const headers = { ...JSON_BODY, Origin: ORIGIN }
+      const headers = JSON_ORIGIN
       const body = method === 'TRACE' || method === 'HEAD' ? {} : { body: JSON.stringify(EVENT) }
       const reply = await send(harness.port, `/track/?${query}`, { method, headers, ...body })
       expect(reply.status).toBe(405)
@@ -117,7 +125,7 @@ describe('methods', () => {
 
   test('a Content-Type that is none changes nothing about it', async () => {
     harness = await startIngest()
-    const headers = { 'Content-Type': 'nonsense', Origin: ORIGIN }
+    const headers = { 'Content-Type': 'nonsense', ...ORIGIN }
     const put = await send(harness.port, '/track', { method: 'PUT', headers, body: 'x' })
     const nowhere = await send(harness.port, '/nope', { method: 'PUT', headers, body: 'x' })
     expect([put.status, nowhere.status]).toEqual([405, 404])
@@ -149,7 +157,7 @@ describe('small endpoints', () => {
   ])('GET %s', async (path, body) => {
     harness = await startIngest()
     const reply = await send(harness.port, path, {
-      headers: { Origin: ORIGIN, Authorization: 'Basic dDBrOg==' },
+      headers: { ...ORIGIN, Authorization: 'Basic dDBrOg==' },
     })
     expect([reply.status, reply.body, reply.headers['content-type']]).toEqual([200, body, 'application/json'])
     expectCors(reply)
@@ -186,7 +194,7 @@ describe('small endpoints', () => {
 describe('CORS', () => {
   test('R6: the origin is reflected, null too, on every reply to a request that has one', async () => {
     harness = await startIngest()
-    for (const origin of [ORIGIN, 'null']) {
+    for (const origin of [ORIGIN.Origin, 'null']) {
       const reply = await send(harness.port, '/track', {
         ...event,
         headers: { ...JSON_BODY, Origin: origin },
@@ -214,7 +222,7 @@ describe('CORS', () => {
     async (path) => {
       harness = await startIngest()
       const asked = 'content-type, authorization, traceparent'
-      const headers = { Origin: ORIGIN, 'Access-Control-Request-Headers': asked }
+      const headers = { ...ORIGIN, 'Access-Control-Request-Headers': asked }
       const reply = await send(harness.port, path, { method: 'OPTIONS', headers })
       expect([reply.status, reply.body]).toEqual([204, ''])
       expectCors(reply)
@@ -230,7 +238,7 @@ describe('CORS', () => {
   test('what is no list of header names is not repeated', async () => {
     harness = await startIngest()
     for (const asked of ['a b', 'x;y', 'x'.repeat(1025), '<script>']) {
-      const headers = { Origin: ORIGIN, 'Access-Control-Request-Headers': asked }
+      const headers = { ...ORIGIN, 'Access-Control-Request-Headers': asked }
       const reply = await send(harness.port, '/track', { method: 'OPTIONS', headers })
       expect(reply.headers['access-control-allow-headers']).toBe(
         'Content-Type, Content-Encoding, Authorization, X-Requested-With, traceparent',
@@ -260,7 +268,7 @@ describe('content types', () => {
     ['', json],
   ])('R7: %j is understood', async (type, body) => {
     harness = await startIngest()
-    const headers = { Origin: ORIGIN, ...(type !== '' && { 'Content-Type': type }) }
+    const headers = { ...ORIGIN, ...(type !== '' && { 'Content-Type': type }) }
     const reply = await send(harness.port, '/track', { headers, body })
     expect([reply.status, reply.body]).toEqual([200, '1'])
     expectCors(reply)
@@ -296,7 +304,7 @@ describe('content types', () => {
 
   test.each(['multipart/form-data; boundary=x', 'Multipart/Mixed'])('%s is 415 with CORS', async (type) => {
     harness = await startIngest()
-    const headers = { 'Content-Type': type, Origin: ORIGIN }
+    const headers = { 'Content-Type': type, ...ORIGIN }
     const reply = await send(harness.port, '/track', { headers, body: encoded })
     expect([reply.status, reply.body]).toEqual([415, '{"error":"content-type not supported","status":0}'])
     expectCors(reply)

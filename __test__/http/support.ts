@@ -286,6 +286,13 @@ export async function send(port: number, target: string, sent: Sent = {}): Promi
 
 export const JSON_BODY = { 'Content-Type': 'application/json' }
 export const FORM_BODY = { 'Content-Type': 'application/x-www-form-urlencoded' }
+export const ORIGIN = { Origin: 'https://a.example' }
+export const JSON_ORIGIN = { ...JSON_BODY, ...ORIGIN }
+export const GZIP = { ...JSON_ORIGIN, 'Content-Encoding': 'gzip' }
+export const CHUNKED = { ...JSON_ORIGIN, 'Transfer-Encoding': 'chunked' }
+
+/** A piece of a chunked body; that of '' ends it. */
+export const chunk = (data: string): string => `${Buffer.byteLength(data).toString(16)}\r\n${data}\r\n`
 
 /** Waits until something holds, for what only the server sees. */
 export async function until(holds: () => boolean, msMax = 5000): Promise<void> {
