@@ -1,12 +1,16 @@
 /** From a row's integers to words: the problem as people and replies see it (docs/PROTOCOL.md 7.6). */
 import { asBuffer } from '../as-buffer.js'
 import { cutForJson } from '../cut.js'
-import { type Problem, Row } from './decoder.js'
+import { type DecodedBatch, type DecoderOptions, Param, type Problem, Row } from './decoder.js'
 import { PROBLEMS, ProblemId, type ProblemText } from './problems.js'
 import { Byte } from './reference/bytes.js'
 import { readMembers, skipValue, Value } from './reference/members.js'
 import { stringValue } from './reference/text.js'
-import type { TableView } from './table.js'
+
+/** The batch that a problem is from, and the limits it was decoded under. */
+interface Described extends DecodedBatch {
+  readonly options: DecoderOptions
+}
 
 const GOT_LENGTH_MAX = 80
 /** Bytes looked at for `got`: a character is at most four. */
@@ -20,14 +24,14 @@ function escapePointer(name: string): string {
   return name.replaceAll('~', '~0').replaceAll('/', '~1')
 }
 
-const LIMITS = new Map<number, (view: TableView) => number>([
+const LIMITS = new Map<number, (view: Described) => number>([
   [ProblemId.tooManyRecords, (view) => view.options.recordsMax],
   [ProblemId.outputTooLarge, (view) => view.options.outputBytesMax],
   [ProblemId.recordTooLarge, (view) => view.options.recordBytesMax],
 ])
 
-function messageTemplate(view: TableView, text: ProblemText): string {
-  const strictImport = view.strict && view.endpoint === 'import'
+function messageTemplate(view: Described, text: ProblemText): string {
+  const strictImport = (view.params & Param.strict) !== 0 && view.endpoint === 'import'
   return (strictImport && text.strict_message) || text.message
 }
 
@@ -35,7 +39,7 @@ function fill(template: string, values: Record<string, string | number>): string
   return template.replace(/\{(n|limit|offset|member)\}/g, (_, name: string) => String(values[name]))
 }
 
-function isProfile(view: TableView): boolean {
+function isProfile(view: Described): boolean {
   return view.endpoint === 'engage' || view.endpoint === 'groups'
 }
 
@@ -72,7 +76,7 @@ const IN_STRINGS: ReadonlySet<number> = new Set([
   ProblemId.importRecordUtf8Invalid,
 ])
 
-function got(view: TableView, index: number, pointer: string): string {
+function got(view: Described, index: number, pointer: string): string {
   const problem = view.row(index, Row.problem)
   const offset = view.row(index, Row.problemOffset)
   const payload = view.payload()
@@ -93,13 +97,13 @@ function stringEnd(payload: Uint8Array, offset: number): number {
   return position
 }
 
-function insertIdOf(view: TableView, index: number): string | undefined {
+function insertIdOf(view: Described, index: number): string | undefined {
   const start = view.row(index, Row.insertIdStart)
   if (start < 0) return undefined
   return new Value(view.payload(), start, start + view.row(index, Row.insertIdLength)).text()
 }
 
-function memberName(view: TableView, index: number): string | undefined {
+function memberName(view: Described, index: number): string | undefined {
   const start = view.row(index, Row.memberStart)
   if (start < 0) return undefined
   const name = stringValue(view.payload(), start, start + view.row(index, Row.memberLength))
@@ -107,7 +111,7 @@ function memberName(view: TableView, index: number): string | undefined {
 }
 
 /** All that is known about a rejected row. */
-export function describeProblem(view: TableView, index: number): Problem {
+export function describeProblem(view: Described, index: number): Problem {
   const id = view.row(index, Row.problem)
   const text = PROBLEMS.get(id)!
   const offset = view.row(index, Row.problemOffset)

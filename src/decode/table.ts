@@ -7,7 +7,6 @@ import {
   type EventView,
   Header,
   HEADER_INTS,
-  Param,
   type Problem,
   type Room,
   Row,
@@ -73,10 +72,6 @@ export class TableView implements DecodedBatch {
   }
   get endpoint(): Endpoint {
     return ENDPOINTS[this.table[Header.endpoint]!]!
-  }
-
-  get strict(): boolean {
-    return (this.params & Param.strict) !== 0
   }
 
   row(index: number, field: number): number {

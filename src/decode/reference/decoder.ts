@@ -27,8 +27,9 @@ import { type Fault, fault, Item } from './item.js'
 import { Output } from './output.js'
 import { openRequest, type PayloadProblem, problemAt, type RequestParams } from './payload.js'
 import { type FoundRecord, RecordFinder } from './records.js'
-import { type Circumstances, faultOutside, judge } from './rules.js'
+import { faultOutside, judge } from './rules.js'
 import { createTokenTable } from './tokens.js'
+import type { Circumstances } from './verdict.js'
 
 export class ReferenceDecoder implements Decoder {
   readonly name = 'reference'

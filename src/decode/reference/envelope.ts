@@ -8,7 +8,7 @@ import { murmur2 } from './murmur2.js'
 import type { Output } from './output.js'
 import type { RequestParams } from './payload.js'
 import { writeRecordText } from './record.js'
-import type { Circumstances } from './rules.js'
+import type { Circumstances } from './verdict.js'
 import { flagBit, timeOf } from './when.js'
 
 const LIB_BYTES_MAX = 256

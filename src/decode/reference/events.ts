@@ -2,7 +2,7 @@
 import { ProblemId } from '../problems.js'
 import { type Fault, fault, type Item, nonEmpty, scalar, stringOrNumber } from './item.js'
 import { Walker } from './members.js'
-import type { Circumstances, Verdict } from './rules.js'
+import type { Circumstances, Verdict } from './verdict.js'
 import { isLate, timeOf } from './when.js'
 
 export type DistinctIdSource = 'record' | 'user_id' | 'device_id' | 'none'

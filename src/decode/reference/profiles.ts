@@ -3,7 +3,7 @@ import { ProblemId } from '../problems.js'
 import { isUnknown } from './events.js'
 import { type Fault, fault, type Item, isPresent, nonEmpty, scalar, stringOrNumber } from './item.js'
 import { type Value, Walker } from './members.js'
-import type { Circumstances, Verdict } from './rules.js'
+import type { Circumstances, Verdict } from './verdict.js'
 
 type Check = (problem: number, value: Value) => Fault | undefined
 

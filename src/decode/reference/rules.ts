@@ -1,5 +1,4 @@
 /** The rules that every record goes through, and the way to those of its endpoint (docs/DECODING.md 4). */
-import type { Endpoint } from '../../record.js'
 import { ProblemId } from '../problems.js'
 import { Byte } from './bytes.js'
 import { judgeImport, judgeTrack } from './events.js'
@@ -7,26 +6,7 @@ import { type Fault, fault, Item } from './item.js'
 import { judgeProfile } from './profiles.js'
 import type { FoundRecord } from './records.js'
 import { judgeStrictImport } from './strict.js'
-
-/** What the rules need to know beside the record. */
-export interface Circumstances {
-  readonly endpoint: Endpoint
-  readonly strict: boolean
-  readonly receivedMs: number
-  /** '' for none. */
-  readonly authToken: string
-  /** undefined in open mode. */
-  readonly tokensAllowed: ReadonlySet<string> | undefined
-  readonly dropLate: boolean
-  readonly recordBytesMax: number
-}
-
-export interface Verdict {
-  readonly fault?: Fault
-  readonly ignored?: boolean
-  /** The record's token, null for none; undefined when the rules did not come to read it or do not know it. */
-  readonly token?: string | null
-}
+import type { Circumstances, Verdict } from './verdict.js'
 
 function judgeByEndpoint(item: Item, circumstances: Circumstances): Verdict {
   switch (circumstances.endpoint) {

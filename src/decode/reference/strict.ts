@@ -3,9 +3,9 @@ import { ProblemId } from '../problems.js'
 import { importToken, isMerge, isUnknown } from './events.js'
 import { type Fault, type Item, isPresent } from './item.js'
 import { Walker } from './members.js'
-import type { Circumstances, Verdict } from './rules.js'
 import { shapeFault, utf8Fault } from './shape.js'
 import { timeMs } from './time.js'
+import type { Circumstances, Verdict } from './verdict.js'
 
 const FUTURE_MS_MAX = 3_600_000
 const YEAR_1971_MS = 31_536_000_000

@@ -2,8 +2,8 @@
 import { FLAGS, type Flag } from '../../record.js'
 import type { Item } from './item.js'
 import type { Value } from './members.js'
-import type { Circumstances } from './rules.js'
 import { timeMs } from './time.js'
+import type { Circumstances } from './verdict.js'
 
 const LATE_AFTER_MS = 5 * 24 * 3600 * 1000
 
