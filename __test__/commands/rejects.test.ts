@@ -115,7 +115,7 @@ describe('rejects list', () => {
   })
 
   it('says when there are none', async () => {
-    expect(await rejects('list', '--code', 'nothing')).toMatchObject({
+    expect(await rejects('list', '--code', 'kafka_refused')).toMatchObject({
       out: '',
       code: 0,
       err: expect.stringContaining('no such') as string,

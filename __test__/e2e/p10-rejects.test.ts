@@ -112,7 +112,7 @@ describe('P10: from a rejected event to a replayed one', () => {
       ['track', 2],
     ])
     // What went in is not sent again; what did not is.
-    const code = await cli(['rejects', 'replay', '--code', 'nested_too_deeply', '--data-dir', dataDir])
+    const code = await cli(['rejects', 'replay', '--code', 'record_too_deep', '--data-dir', dataDir])
     expect(code.stdout + code.stderr).toContain('nothing to send')
     expect(await tail(dataDir)).toHaveLength(3)
     expect((await again.status()).rejects.next_offset).toBe(4)

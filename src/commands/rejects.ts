@@ -1,7 +1,10 @@
 /** `sluicegate rejects`: what was refused and why, and how it comes back once mended (promise P10). */
-import type { Command } from 'commander'
-import { addSettings, command, configOf, count, DATA_KEYS } from './command.js'
+import { type Command, InvalidArgumentError } from 'commander'
+import { suggest } from '../config/suggest.js'
+import { PROBLEMS } from '../decode/problems.js'
 import { rawOf } from '../rejects/envelope.js'
+import { KAFKA_REFUSED } from '../ship/refused.js'
+import { addSettings, command, configOf, count, DATA_KEYS } from './command.js'
 import { requireLog, type WriterDirectory } from './directory.js'
 import { listAction, type ListFlags } from './rejects/list.js'
 import { findRejected } from './rejects/read.js'
@@ -34,7 +37,7 @@ export function rejectsCommand(): Command {
 
 function listCommand(): Command {
   return command('list', 'Lists rejected records, newest last.')
-    .option('--code <LIST>', 'only these problem codes (docs/ERRORS.md)', list)
+    .option('--code <LIST>', 'only these problem codes (docs/ERRORS.md)', codes)
     .option('--limit <N>', 'the newest N [100, with --json all]', count)
     .option('--json', 'print the records themselves, one JSON object a line')
     .action((flags: ListFlags) => listAction(directoryOf(flags), flags))
@@ -50,7 +53,7 @@ function showCommand(): Command {
 function replayCommand(): Command {
   return command('replay', 'Sends rejected records again, through the running server.', REPLAY_NOTES)
     .argument('[FILE]', 'mended records, or - for standard input')
-    .option('--code <LIST>', 'instead of FILE: all with these problem codes, as they are', list)
+    .option('--code <LIST>', 'instead of FILE: all with these problem codes, as they are', codes)
     .option('--offset <N>', 'FILE is the raw text of this record', count)
     .option('--endpoint <NAME>', 'FILE is a raw text for track, engage, groups or import')
     .option('--token <TOKEN>', 'its project, on import (elsewhere the text names it)')
@@ -63,8 +66,14 @@ function replayCommand(): Command {
     )
 }
 
-function list(text: string, before: readonly string[] = []): readonly string[] {
-  return [...before, ...text.split(',').map((word) => word.trim())]
+const CODES: readonly string[] = [...Array.from(PROBLEMS.values(), ({ code }) => code), KAFKA_REFUSED]
+
+/** `--code event_missing,json_invalid --code kafka_refused`. A mistyped one would look like good news. */
+function codes(text: string, before: readonly string[] = []): readonly string[] {
+  const named = text.split(',').map((word) => word.trim())
+  const unknown = named.find((code) => !CODES.includes(code))
+  if (unknown === undefined) return [...before, ...named]
+  throw new InvalidArgumentError(`There is no code '${unknown}' in docs/ERRORS.md${suggest(unknown, CODES)}`)
 }
 
 function directoryOf(flags: object): WriterDirectory {

@@ -5,6 +5,9 @@ import { readLog } from '../log/reader.js'
 import { recordOfRejected } from '../record.js'
 import type { RefusedRecord } from './parts.js'
 
+/** Beside the codes of docs/ERRORS.md, which are those of the decoders. */
+export const KAFKA_REFUSED = 'kafka_refused'
+
 /** Stands last in an envelope; within a text its quotes would have a backslash before them. */
 const RECORD_MEMBER = ',"record":'
 
@@ -40,7 +43,7 @@ export function refusedRecord({ offset, topic, value, refusal }: RefusedRecord, 
     topic,
     log_position: positionOf(writerId, offset),
     problem: {
-      code: 'kafka_refused',
+      code: KAFKA_REFUSED,
       field: 'record',
       pointer: '',
       offset: -1,
