@@ -78,6 +78,16 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       await file.close()
     })
 
+    it('writes durably, over what is there and behind the end, and nothing for no bytes', async () => {
+      const file = await disk.open(path, 'wx+')
+      await file.write(bytes('abcdef'), 0)
+      await file.writeDurably(bytes('XY'), 2)
+      await Promise.all([file.writeDurably(bytes('gh'), 6), file.writeDurably(bytes('ij'), 8)])
+      await file.writeDurably(Buffer.alloc(0), 20)
+      expect(await content(file)).toBe('abXYefghij')
+      await file.close()
+    })
+
     it('makes a new file only where none is', async () => {
       const made = await Promise.allSettled([1, 2, 3].map(() => disk.open(path, 'wx+')))
       expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
@@ -100,6 +110,7 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       await both.close()
       const reading = await disk.open(path, 'r')
       await expect(reading.write(bytes('no'), 0)).rejects.toMatchObject({ code: 'EBADF', path })
+      await expect(reading.writeDurably(bytes('no'), 0)).rejects.toMatchObject({ code: 'EBADF', path })
       await expect(reading.truncate(0)).rejects.toMatchObject({ path })
       expect(await content(reading)).toBe('abXYef')
       await reading.close()
@@ -118,14 +129,14 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       const file = await disk.open(path, 'wx+')
       await file.close()
       const late = [file.write(bytes('a'), 0), file.read(bytes('a'), 0), file.sync(), file.truncate(0)]
-      for (const call of [...late, file.size(), file.close()]) {
+      for (const call of [...late, file.writeDurably(bytes('a'), 0), file.size(), file.close()]) {
         await expect(call).rejects.toMatchObject({ code: 'EBADF', path })
       }
     })
 
-    it('close waits for what is running', async () => {
+    it.each(['write', 'writeDurably'] as const)('close waits for what is running: %s', async (how) => {
       const file = await disk.open(path, 'wx+')
-      const written = [0, 1, 2, 3].map((at) => file.write(bytes('abcd'.slice(at, at + 1)), at))
+      const written = [0, 1, 2, 3].map((at) => file[how](bytes('abcd'.slice(at, at + 1)), at))
       await file.close()
       await Promise.all(written)
       const again = await disk.open(path, 'r')

@@ -76,6 +76,23 @@ describe('P1: a strict crash keeps exactly what completed syncs cover', () => {
     expect(await after('/d/f')).toBe('Xbc')
   })
 
+  it('a durable write once it has returned, with the length that it gave the file', async () => {
+    await durable('/d/f', 'abc')
+    const file = await disk.open('/d/f', 'r+')
+    const written = file.writeDurably(bytes('XYZ'), 2)
+    expect(await after('/d/f')).toBe('abc')
+    await written
+    expect(await after('/d/f')).toBe('abXYZ')
+  })
+
+  it('not what was written before a durable write: that covers its own bytes alone', async () => {
+    await durable('/d/f', 'abc')
+    const file = await disk.open('/d/f', 'r+')
+    await file.write(bytes('X'), 0)
+    await file.writeDurably(bytes('Z'), 2)
+    expect(await after('/d/f')).toBe('abZ')
+  })
+
   it('a truncation only when it was synced', async () => {
     await durable('/d/f', 'abcdef')
     const file = await disk.open('/d/f', 'r+')
@@ -289,6 +306,18 @@ describe('faults', () => {
     expect([...outcomes('/d/f')].toSorted()).toEqual(['Xbc', 'abc'])
   })
 
+  it('a durable write can be cut off, or stall, between write and sync', async () => {
+    await durable('/d/f', 'abc')
+    const file = await disk.open('/d/f', 'r+')
+    const seen: string[][] = []
+    disk.onCall = ({ op }) => {
+      if (op === 'sync') seen.push([Buffer.from(disk.crash().peek('/d/f')!).toString(), ...outcomes('/d/f')])
+      return undefined
+    }
+    await file.writeDurably(bytes('X'), 0)
+    expect(seen.map((contents) => contents.toSorted())).toEqual([['Xbc', 'abc', 'abc']])
+  })
+
   it('a hook sees the disk just before the call', async () => {
     await durable('/d/f', 'abc')
     const file = await disk.open('/d/f', 'r+')
@@ -318,6 +347,24 @@ describe('faults', () => {
     await file.sync()
     expect(await after('/d/f')).toBe('abZ')
     expect([...outcomes('/d/f')].toSorted()).toEqual(['XbZ', 'abZ'])
+  })
+
+  it('a durable write that fails may have left all of it, part or nothing, and a crash may lose any of that', async () => {
+    await durable('/d/f', '.'.repeat(1024))
+    const file = await disk.open('/d/f', 'r+')
+    const [one, two, none] = ['x', 'y', '.'].map((letter) => letter.repeat(512)) as [string, string, string]
+    disk.onCall = (call) => (call.op === 'sync' ? { error: 'EIO' } : undefined)
+    await expect(file.writeDurably(bytes(one + two), 0)).rejects.toMatchObject({ code: 'EIO' })
+    disk.onCall = undefined
+    await file.sync()
+    expect(await text(disk, '/d/f')).toBe(one + two)
+    expect(await after('/d/f')).toBe(none + none)
+    expect([...outcomes('/d/f')].toSorted()).toEqual([none + none, none + two, one + none, one + two])
+    disk.onCall = (call) => (call.op === 'write' ? { error: 'EIO', writtenBytes: 2 } : undefined)
+    await expect(file.writeDurably(bytes('abc'), 1024)).rejects.toMatchObject({ code: 'EIO' })
+    disk.onCall = undefined
+    expect(await text(disk, '/d/f')).toBe(`${one + two}ab`)
+    expect(await after('/d/f')).toBe(none + none)
   })
 
   it('what was lost never covers what became durable later', async () => {

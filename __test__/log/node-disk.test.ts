@@ -1,7 +1,7 @@
 import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { afterAll, afterEach, expect, it, vi } from 'vitest'
+import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { nodeDisk } from '../../src/log/node-disk.js'
 import { diskCases, text, write } from './disk.cases.js'
 
@@ -10,6 +10,11 @@ const kernel = vi.hoisted(() => ({
   bytesMax: undefined as number | undefined,
   order: [] as string[],
   syncDelayMs: 0,
+  /** What statfs says of every file system; undefined: the truth. */
+  type: undefined as number | undefined,
+  reopenError: undefined as Error | undefined,
+  /** Descriptors that were opened with O_DSYNC. */
+  synced: new Set<number>(),
 }))
 
 vi.mock('node:fs', async (original) => {
@@ -18,9 +23,31 @@ vi.mock('node:fs', async (original) => {
     (call: (...args: unknown[]) => void) =>
     (fd: number, bytes: Uint8Array, offset: number, length: number, position: number, done: unknown) =>
       call(fd, bytes, offset, Math.min(length, kernel.bytesMax ?? length), position, done)
+  const shortWrite = short(real.write as never)
   return {
     ...real,
-    write: short(real.write as never),
+    promises: {
+      ...real.promises,
+      statfs: async (path: string) => {
+        const told = await real.promises.statfs(path)
+        return Object.assign(told, { type: kernel.type ?? told.type })
+      },
+    },
+    open: (path: string, flags: string | number, ...rest: unknown[]) => {
+      const done = rest.pop() as (error: Error | null, fd?: number) => void
+      const withSync = typeof flags === 'number' && (flags & real.constants.O_DSYNC) !== 0
+      if (withSync && kernel.reopenError !== undefined) return done(kernel.reopenError)
+      const note = (error: Error | null, fd: number): void => {
+        if (withSync) kernel.synced.add(fd)
+        else kernel.synced.delete(fd)
+        done(error, fd)
+      }
+      Reflect.apply(real.open, real, [path, flags, ...rest, note])
+    },
+    write: (...call: Parameters<ReturnType<typeof short>>) => {
+      kernel.order.push(kernel.synced.has(call[0]) ? 'synced write' : 'write')
+      shortWrite(...call)
+    },
     read: short(real.read as never),
     fdatasync: (fd: number, done: (error: Error | null) => void) =>
       setTimeout(() => {
@@ -39,6 +66,8 @@ afterAll(() => fs.rmSync(root, { recursive: true }))
 afterEach(() => {
   kernel.bytesMax = undefined
   kernel.syncDelayMs = 0
+  kernel.type = undefined
+  kernel.reopenError = undefined
 })
 
 diskCases('real', () => ({ disk: nodeDisk, directory: fs.mkdtempSync(join(root, 'case-')) }))
@@ -64,6 +93,70 @@ it('a descriptor is not closed, and so not handed out again, while a call runs o
   kernel.order.length = 0
   await Promise.all([file.sync(), file.close()])
   expect(kernel.order).toEqual(['sync', 'close'])
+})
+
+const EXT4 = 0xef53
+const FUSE = 0x65735546
+
+describe('a durable write', () => {
+  /** The calls that writing `value` durably makes, the second time: the first one looks what the file system is. */
+  async function callsOf(value: string): Promise<string[]> {
+    const path = join(fs.mkdtempSync(join(root, 'durable-')), 'file')
+    const file = await nodeDisk.open(path, 'wx+')
+    await file.writeDurably(Buffer.from('...'), 0)
+    // Segments get their name later.
+    await nodeDisk.rename(path, `${path}.log`)
+    kernel.order.length = 0
+    await file.writeDurably(Buffer.from(value), 1)
+    const calls = [...kernel.order]
+    expect(await text(nodeDisk, `${path}.log`)).toBe(`.${value}`)
+    await file.close()
+    return calls
+  }
+
+  it.runIf(process.platform === 'linux')(
+    'is one call where that is as good as write and fdatasync',
+    async () => {
+      kernel.type = EXT4
+      expect(await callsOf('abcdef')).toEqual(['synced write'])
+    },
+  )
+
+  it.runIf(process.platform === 'linux')('syncs the rest of a short write too', async () => {
+    kernel.type = EXT4
+    kernel.bytesMax = 4
+    expect(await callsOf('abcdef')).toEqual(['synced write', 'synced write'])
+  })
+
+  it('is write and fdatasync on any other file system', async () => {
+    kernel.type = FUSE
+    expect(await callsOf('abcdef')).toEqual(['write', 'sync'])
+  })
+
+  it('is write and fdatasync where no second descriptor is to be had', async () => {
+    kernel.type = EXT4
+    kernel.reopenError = Object.assign(new Error('EMFILE'), { code: 'EMFILE' })
+    expect(await callsOf('abcdef')).toEqual(['write', 'sync'])
+  })
+
+  it.each([EXT4, FUSE])('is not done when the kernel fails: file system %i', async (type) => {
+    kernel.type = type
+    const path = join(root, `fails-${type}`)
+    const file = await nodeDisk.open(path, 'wx+')
+    await file.writeDurably(Buffer.from('abc'), 0)
+    kernel.bytesMax = 0
+    await expect(file.writeDurably(Buffer.from('abc'), 0)).rejects.toMatchObject({ code: 'EIO', path })
+    kernel.bytesMax = undefined
+    await file.close()
+  })
+
+  it.runIf(process.platform === 'linux')('leaves no descriptor behind', async () => {
+    kernel.type = EXT4
+    const open = (): number => fs.readdirSync('/proc/self/fd').length
+    const before = open()
+    for (let times = 0; times < 20; times++) await callsOf('abc')
+    await vi.waitFor(() => expect(open()).toBeLessThanOrEqual(before))
+  })
 })
 
 it('files and directories are closed to others', async () => {

@@ -43,7 +43,7 @@ export const CONTENDERS = [
   {
     name: 'sluicegate',
     title: 'sluicegate',
-    behind: 'decoded, checked, written and synced (fdatasync)',
+    behind: 'decoded, checked, written and synced',
     wraps: BOTH,
     stores: 'log',
     decodes: true,

@@ -1,35 +1,23 @@
-// What one write and one fdatasync cost by themselves, from Node, on this disk: the least that a log batch can take.
+// What one durable write costs by itself, from Node, on this disk: the least that a log batch can take.
 //
 //   node bench/http/disk.mjs '{"directory","bytes","batches"}'
 //
 // As the log does it: appended to a file that is allocated already, one batch at a time. Prints one line of JSON.
-import {
-  closeSync,
-  fdatasync,
-  fdatasyncSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  write,
-  writeSync,
-} from 'node:fs'
+import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { nodeDisk } from '../../dist/log/node-disk.js'
 
 const { directory, bytes, batches } = JSON.parse(process.argv[2])
 /** CPU times are read once in so many batches: the kernel counts a running thread's only now and then. */
 const GROUP = 20
 
 const path = join(directory, 'disk')
-const fd = openSync(path, 'w+')
+const file = await nodeDisk.open(path, 'wx+')
 const batch = Buffer.alloc(bytes, 'x')
-for (let index = 0; index < batches; index++) writeSync(fd, Buffer.alloc(bytes))
-fdatasyncSync(fd)
+for (let index = 0; index < batches; index++) await file.write(Buffer.alloc(bytes), index * bytes)
+await file.sync()
+await file.writeDurably(batch, 0)
 
-const append = (position) =>
-  new Promise((resolve, reject) => {
-    const settle = (error) => (error ? reject(error) : resolve())
-    write(fd, batch, 0, bytes, position, (error) => (error ? reject(error) : fdatasync(fd, settle)))
-  })
 const mainNs = () => Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ', 1)[0])
 const processUs = () => {
   const { user, system } = process.cpuUsage()
@@ -42,12 +30,12 @@ for (let at = 0; at + GROUP <= batches; at += GROUP) {
   const [main, all] = [mainNs(), processUs()]
   for (let index = at; index < at + GROUP; index++) {
     const startMs = performance.now()
-    await append(index * bytes)
+    await file.writeDurably(batch, index * bytes)
     latencies.push((performance.now() - startMs) * 1000)
   }
   groups.push({ main_us: (mainNs() - main) / 1000 / GROUP, process_us: (processUs() - all) / GROUP })
 }
-closeSync(fd)
+await file.close()
 rmSync(path)
 
 const at = (list, share) => list.toSorted((one, other) => one - other)[Math.floor((list.length - 1) * share)]

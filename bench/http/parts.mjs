@@ -96,9 +96,9 @@ export async function constant(bench, started, maxPerS) {
 const DISK_BATCH_BYTES = 32 * 1024
 const DISK = fileURLToPath(new URL('disk.mjs', import.meta.url))
 
-/** Write and sync by themselves, in a process that does nothing else (disk.mjs). */
+/** A durable write by itself, in a process that does nothing else (disk.mjs). */
 export function disk(bench) {
-  bench.progress('write and sync by themselves')
+  bench.progress('a durable write by itself')
   const options = { directory: bench.directory, bytes: DISK_BATCH_BYTES, batches: bench.quick ? 1000 : 4000 }
   const args = ['-c', String(bench.cores.server), process.execPath, DISK, JSON.stringify(options)]
   const { status, stdout, stderr } = spawnSync('taskset', args, { encoding: 'utf8' })

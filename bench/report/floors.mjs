@@ -40,8 +40,8 @@ function withLog({ servers, disk }) {
   return (
     `All threads share one core here: of ${us(all)} a JSON request at 64 connections ${us(all - main)} are the threads that ` +
     `write and sync, which have a core of their own elsewhere; the main thread alone would allow ${thousands(1e6 / main)}. ` +
-    `Without log the process takes ${us(noLog)}, stock Fastify ${us(of('fastify-stock', 'process_us'))}. A write and a sync of ` +
-    `${disk.bytes / 1024} KiB by themselves take ${us(disk.main_us)} of main thread and ${us(disk.process_us)} in all, shared ` +
+    `Without log the process takes ${us(noLog)}, stock Fastify ${us(of('fastify-stock', 'process_us'))}. A durable write of ` +
+    `${disk.bytes / 1024} KiB by itself takes ${us(disk.main_us)} of main thread and ${us(disk.process_us)} in all, shared ` +
     `by the requests of a batch.`
   )
 }
@@ -61,7 +61,7 @@ function latency({ constant, disk }) {
   if (constant?.no_op === undefined) return undefined
   return (
     `A server that does nothing has a p99 of ${(constant.no_op.p99_us / 1000).toFixed(1)} ms at the same rate from the same ` +
-    `load generator on this machine; a write and a sync by themselves have one of ${(disk.p99_us / 1000).toFixed(1)} ms.`
+    `load generator on this machine; a durable write by itself has one of ${(disk.p99_us / 1000).toFixed(1)} ms.`
   )
 }
 

@@ -1,6 +1,6 @@
 /**
- * The real file system. The log writes and syncs through raw descriptors: one promise a call, none a step, since these
- * two calls stand between every request and its answer.
+ * The real file system. The log writes through raw descriptors: one promise a call, none a step, since a durable write
+ * stands between every request and its answer.
  */
 import * as fs from 'node:fs'
 import { unlessMissing } from './disk-errors.js'
@@ -11,12 +11,15 @@ const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750
 /** What opening or syncing a directory answers on Windows, where directories need no sync. */
 const NO_DIRECTORY_SYNC = ['EISDIR', 'EPERM']
+/** File systems, by the numbers that statfs(2) gives them, whose writes with O_DSYNC are as good as write and fdatasync. */
+const EXT = 0xef53
+const XFS = 0x58465342
 
 export const nodeDisk: Disk = {
   open(path, flags) {
     return new Promise((resolve, reject) => {
       fs.open(path, flags, FILE_MODE, (error, fd) =>
-        error ? reject(error) : resolve(new NodeFile(fd, path)),
+        error ? reject(error) : resolve(new NodeFile(fd, path, flags !== 'r')),
       )
     })
   },
@@ -59,25 +62,32 @@ class NodeFile implements DiskFile {
   private running = 0
   private closing = false
   private onIdle: (() => void) | undefined
+  /** The same file opened with O_DSYNC, once the first durable write has asked for it. */
+  private synced: Promise<number | undefined> | undefined
 
   constructor(
     private readonly fd: number,
     private readonly path: string,
+    private readonly isWritable: boolean,
   ) {}
 
   write(bytes: Uint8Array, position: number): Promise<void> {
     return this.run<void>('write', (resolve, reject) => {
-      let done = 0
-      const step = (error: NodeJS.ErrnoException | null, written: number) => {
-        if (error) return reject(error)
-        done += written
-        if (done === bytes.length) return resolve()
-        // Written nothing, and no error: going on could turn for ever.
-        if (written === 0) return reject(errno('EIO', 'nothing was written', 'write'))
-        fs.write(this.fd, bytes, done, bytes.length - done, position + done, step)
+      writeAll(this.fd, bytes, position, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  /** One call to the kernel, and so one way to the thread pool and back, where `openSynced` has found that it suffices. */
+  writeDurably(bytes: Uint8Array, position: number): Promise<void> {
+    return this.run<void>('write', (resolve, reject) => {
+      this.synced ??= this.isWritable ? openSynced(this.fd) : Promise.resolve(undefined)
+      const settle: fs.NoParamCallback = (error) => (error ? reject(error) : resolve())
+      const start = (synced: number | undefined): void => {
+        if (synced !== undefined) return writeAll(synced, bytes, position, settle)
+        const sync: fs.NoParamCallback = (error) => (error ? reject(error) : fs.fdatasync(this.fd, settle))
+        writeAll(this.fd, bytes, position, sync)
       }
-      if (bytes.length === 0) return resolve()
-      fs.write(this.fd, bytes, 0, bytes.length, position, step)
+      void this.synced.then(start).catch(reject)
     })
   }
 
@@ -125,6 +135,8 @@ class NodeFile implements DiskFile {
     if (this.closing) throw this.named(errno('EBADF', 'the file is closed', 'close'))
     this.closing = true
     if (this.running > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
+    const synced = await this.synced
+    if (synced !== undefined) fs.close(synced, () => {})
     await new Promise<void>((resolve, reject) => {
       fs.close(this.fd, (error) => (error ? reject(this.named(error)) : resolve()))
     })
@@ -164,4 +176,45 @@ class NodeFile implements DiskFile {
 
 function errno(code: string, text: string, syscall: string): NodeJS.ErrnoException {
   return Object.assign(new Error(`${code}: ${text}, ${syscall}`), { code, syscall })
+}
+
+function writeAll(fd: number, bytes: Uint8Array, position: number, callback: fs.NoParamCallback): void {
+  let done = 0
+  const step = (error: NodeJS.ErrnoException | null, written: number): void => {
+    if (error) return callback(error)
+    done += written
+    if (done === bytes.length) return callback(null)
+    // Written nothing, and no error: going on could turn for ever.
+    if (written === 0) return callback(errno('EIO', 'nothing was written', 'write'))
+    fs.write(fd, bytes, done, bytes.length - done, position + done, step)
+  }
+  if (bytes.length === 0) return callback(null)
+  fs.write(fd, bytes, 0, bytes.length, position, step)
+}
+
+/**
+ * The file behind `fd` opened once more, with O_DSYNC, where one write through that is worth a write and an fdatasync:
+ * on ext4 and XFS the kernel ends such a write with the very function that fdatasync calls (generic_write_sync and
+ * fdatasync both come to vfs_fsync_range with datasync set), for the bytes just written. So it waits for the same
+ * things, the flush of the drive's cache among them, a length that has grown included; and it reports the same errors,
+ * also those of pages that were written back before. A short write has synced what it wrote.
+ *
+ * undefined elsewhere, where fdatasync stays: macOS flushes the drive's cache only when told to, as fdatasync of libuv
+ * does, and a file system in user space may be left to heed the flag by itself. A descriptor of its own, since Linux
+ * takes O_DSYNC at opening alone and zeroes are written ahead without it. Opened through /proc, it is the same file
+ * under whatever name, or none.
+ */
+async function openSynced(fd: number): Promise<number | undefined> {
+  const self = `/proc/self/fd/${fd}`
+  try {
+    const { type } = await fs.promises.statfs(self)
+    if (type !== EXT && type !== XFS) return undefined
+    return await new Promise<number>((resolve, reject) => {
+      fs.open(self, fs.constants.O_WRONLY | fs.constants.O_DSYNC, (error, synced) =>
+        error ? reject(error) : resolve(synced),
+      )
+    })
+  } catch {
+    return undefined
+  }
 }

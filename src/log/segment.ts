@@ -43,8 +43,7 @@ export class SegmentWriter {
     const spare = join(directory, SPARE)
     const file = await disk.open(spare, 'r+')
     try {
-      await file.write(encodeSegmentHeader(header), 0)
-      await file.sync()
+      await file.writeDurably(encodeSegmentHeader(header), 0)
       await disk.rename(spare, join(directory, name))
       await disk.syncDirectory(directory)
       const size = await file.size()
@@ -56,14 +55,13 @@ export class SegmentWriter {
   }
 
   /**
-   * Writes a frame behind the last one and syncs it. After an error the segment is broken.
+   * Writes a frame behind the last one, durably. After an error the segment is broken.
    *
    * @param confirm asked when the frame is on stable storage; when it throws or rejects, the frame does not count
    */
   async append(frame: Uint8Array, confirm: () => Promise<void> | undefined): Promise<void> {
     try {
-      await this.file.write(frame, this.position)
-      await this.file.sync()
+      await this.file.writeDurably(frame, this.position)
       const confirming = confirm()
       if (confirming !== undefined) await confirming
     } catch (error) {

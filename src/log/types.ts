@@ -123,6 +123,11 @@ export interface PathStat {
 export interface DiskFile {
   /** Writes all of `bytes` at `position` or rejects. */
   write(bytes: Uint8Array, position: number): Promise<void>
+  /**
+   * As `write` and then `sync` of what was written: resolves when the bytes, and a length that they gave the file, are
+   * on stable storage. Covers no other write. After an error any part of it may be there, durable or not.
+   */
+  writeDurably(bytes: Uint8Array, position: number): Promise<void>
   /** Reads up to `bytes.length` bytes; the number read, 0 at the end. */
   read(bytes: Uint8Array, position: number): Promise<number>
   /** fdatasync. */

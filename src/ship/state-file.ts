@@ -70,8 +70,7 @@ export class StateFile {
     const slot = slotOf(encodeState(state), this.generation + 1)
     if (this.file === undefined || slot.length > this.slotBytes) return this.replace(slot)
     try {
-      await this.file.write(slot, slotIndex(this.generation + 1) * this.slotBytes)
-      await this.file.sync()
+      await this.file.writeDurably(slot, slotIndex(this.generation + 1) * this.slotBytes)
     } catch (error) {
       // A sync that failed says nothing of the next one on this file: that goes to a new one.
       this.slotBytes = 0

@@ -122,17 +122,22 @@ export async function recordRun(choices: readonly CrashChoice[], skip?: (site: s
 
 /** A disk on which the syncs that `skip` names are left out; sites are `file:line` of the caller in src/log. */
 function skippingDisk(disk: MemoryDisk, skip: (site: string) => boolean): Disk {
-  return aroundCalls(disk, (call, isSync) =>
-    isSync && skip(siteOf(new Error())) ? Promise.resolve(undefined as never) : call(),
+  return aroundCalls(disk, (call, unsynced) =>
+    unsynced !== undefined && skip(siteOf(new Error())) ? unsynced() : call(),
   )
 }
 
-/** A process that is killed at its k-th call, which is made first if `made`: no call returns from then on. */
-function killedDisk(disk: Disk, k: number, made: boolean, onKill: () => void): Disk {
+/** How far the call at which a process is killed gets. */
+const KILLS = ['before it', 'before its sync', 'behind it'] as const
+type Kill = (typeof KILLS)[number]
+
+/** A process that is killed at its k-th call: no call returns from then on. */
+function killedDisk(disk: Disk, k: number, kill: Kill, onKill: () => void): Disk {
   let calls = 0
-  return aroundCalls(disk, async (call) => {
+  return aroundCalls(disk, async (call, unsynced) => {
     if (++calls < k) return call()
-    if (calls === k && made) await call().catch(() => undefined)
+    const made = kill === 'behind it' ? call : kill === 'before its sync' ? unsynced : undefined
+    if (calls === k) await made?.().catch(() => undefined)
     if (calls === k) onKill()
     return new Promise(() => {})
   })
@@ -149,7 +154,7 @@ function siteOf(error: Error): string {
  * A process that is killed at its k-th call to the disk, one that takes over, and a power loss after that. What the
  * second one showed to readers has to survive too. undefined: there is no k-th call.
  */
-async function recordKill(k: number, made: boolean, skip: (site: string) => boolean) {
+async function recordKill(k: number, kill: Kill, skip: (site: string) => boolean) {
   const disk = new MemoryDisk()
   const seen = skippingDisk(disk, skip)
   const promised: Promised = { acknowledged: [], sent: new Set() }
@@ -164,7 +169,7 @@ async function recordKill(k: number, made: boolean, skip: (site: string) => bool
   }
   const killed = await new Promise<boolean>((resolve, reject) => {
     life(
-      killedDisk(seen, k, made, () => setImmediate(resolve, true)),
+      killedDisk(seen, k, kill, () => setImmediate(resolve, true)),
       5,
     ).then(resolve, reject)
   })
@@ -181,8 +186,9 @@ export async function firstFlawOfKills(
   skip: (site: string) => boolean,
 ): Promise<{ flaw?: string; kills: number }> {
   for (let kills = 1; ; kills++) {
-    const k = Math.ceil(kills / 2)
-    const recorded = await recordKill(k, kills % 2 === 0, skip).catch((error: unknown) => String(error))
+    const k = Math.ceil(kills / KILLS.length)
+    const kill = KILLS[(kills - 1) % KILLS.length]!
+    const recorded = await recordKill(k, kill, skip).catch((error: unknown) => String(error))
     if (recorded === undefined) return { kills }
     const flaw =
       typeof recorded === 'string' ? recorded : await firstFlaw(recorded.snapshots, recorded.promised.sent)

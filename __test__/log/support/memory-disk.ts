@@ -4,12 +4,13 @@
  *
  * - A write is durable once a sync of its file has completed that was called after the write had returned. Creations,
  *   renames and removals likewise with `syncDirectory` of their directory; a new directory needs its parent's.
+ * - A durable write is two calls, its write and a sync of that write alone: it can fail, stall or be cut off in either.
  * - A rename within a directory is one step. One into another directory is two, each with its own directory.
  * - `limitBytes` counts the lengths of files, removed but open ones included; directories are free.
  */
 import { posix } from 'node:path'
 import type { Disk, DiskFile, PathStat } from '../../../src/log/types.js'
-import { type Chance, DirectoryNode, FileNode, lose, type Node } from './memory-nodes.js'
+import { type Chance, DirectoryNode, FileNode, lose, type Node, type Operation } from './memory-nodes.js'
 import { random } from './random.js'
 
 export type DiskOperation =
@@ -342,7 +343,16 @@ class MemoryFile implements DiskFile {
     private readonly flags: 'r' | 'r+' | 'wx+',
   ) {}
 
-  write(bytes: Uint8Array, position: number): Promise<void> {
+  async write(bytes: Uint8Array, position: number): Promise<void> {
+    await this.change(bytes, position)
+  }
+
+  async writeDurably(bytes: Uint8Array, position: number): Promise<void> {
+    const written = await this.change(bytes, position)
+    await this.syncOf(() => [written])
+  }
+
+  private change(bytes: Uint8Array, position: number): Promise<Operation> {
     const length = bytes.length
     return this.disk.call('write', this.path, { position, length }, () => ({
       start: () => {
@@ -358,6 +368,7 @@ class MemoryFile implements DiskFile {
           if (missing > 0) throw errno('ENOSPC', 'write', this.path)
           // The real disk reads the buffer at some moment during the call: nobody may touch it meanwhile.
           if (Buffer.compare(bytes, copy) !== 0) throw new Error(`changed while it was written: ${this.path}`)
+          return written
         }
       },
       fail: ({ writtenBytes = 0 }) => {
@@ -378,15 +389,21 @@ class MemoryFile implements DiskFile {
   }
 
   sync(): Promise<void> {
+    return this.syncOf(() => {
+      this.mustBeOpen('fdatasync')
+      return this.node.coverable()
+    })
+  }
+
+  private syncOf(covered: () => Operation[]): Promise<void> {
     return this.disk.call('sync', this.path, {}, () => ({
       start: () => {
-        this.mustBeOpen('fdatasync')
-        const covered = this.node.coverable()
-        return () => this.node.settle(covered)
+        const settled = covered()
+        return () => this.node.settle(settled)
       },
       fail: () => {
-        const covered = this.node.coverable()
-        return () => lose(covered)
+        const lost = covered()
+        return () => lose(lost)
       },
     }))
   }

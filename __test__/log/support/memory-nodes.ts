@@ -46,7 +46,7 @@ export class Extent {
 }
 
 /** Between issue and durability. */
-interface Operation {
+export interface Operation {
   /** Its call has returned. A sync covers only what returned before the sync was called. */
   completed: boolean
   durable: boolean

@@ -20,9 +20,15 @@ const disk = {
   open: async (path, flags) => {
     const file = await nodeDisk.open(path, flags)
     const sync = file.sync.bind(file)
+    const writeDurably = file.writeDurably.bind(file)
     file.sync = async () => {
       await held
       await sync()
+    }
+    file.writeDurably = async (bytes, position) => {
+      await file.write(bytes, position)
+      await held
+      await writeDurably(bytes, position)
     }
     return file
   },

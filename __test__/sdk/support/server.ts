@@ -62,6 +62,10 @@ export class BreakableDisk implements Disk {
         this.check(path)
         await file.write(bytes, position)
       },
+      writeDurably: async (bytes, position) => {
+        this.check(path)
+        await file.writeDurably(bytes, position)
+      },
       sync: async () => {
         this.check(path)
         await file.sync()
