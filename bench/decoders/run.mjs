@@ -11,6 +11,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { CASES, CONTEXT } from './events.mjs'
+import { OPTIONS } from './options.mjs'
 import { JavaScriptDecoder } from './rival.mjs'
 import { proveEqual } from './proof.mjs'
 
@@ -44,17 +45,6 @@ build('scripts/build-native.mjs')
 build('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')
 const { createNativeDecoder } = await import(join(root, 'dist/decode/native.js'))
 
-/** As `serve` has them by default. */
-const OPTIONS = {
-  recordsMax: 2000,
-  recordBytesMax: 1_048_576,
-  payloadBytesMax: 10_485_760,
-  outputBytesMax: 33_554_432,
-  storeIp: 0,
-  dropLate: false,
-  tokensAllowed: undefined,
-  tokensMax: 65_536,
-}
 const room = { bytes: Buffer.allocUnsafeSlow(ROOM_BYTES), position: 0, end: ROOM_BYTES }
 const decoders = { native: createNativeDecoder(OPTIONS), javascript: new JavaScriptDecoder() }
 

@@ -1,26 +1,14 @@
 // Events as browsers send them, all different, of exactly the size that is asked for. Seeded: every run has the same
 // bytes but for the time, which lies in the last minutes before the run.
 
+import { letters, pick } from '../random.mjs'
+
 const NAMES = ['Page Viewed', 'Signed Up', 'Added To Cart', 'Search', 'Video Played', 'Checkout Started']
 const PLANS = ['free', 'pro', 'team', 'enterprise']
 const SYSTEMS = ['Windows', 'Linux', 'Mac OS X']
 const BROWSERS = ['Chrome', 'Firefox', 'Safari']
 /** A quarter of an hour: younger than any limit, and never in the future. */
 const AGE_S_MAX = 900
-
-/** A seeded generator (mulberry32): integers from 0 to below `below`. */
-export function generator(seed) {
-  let state = seed
-  return (below) => {
-    state = (state + 0x6d2b79f5) | 0
-    let mixed = Math.imul(state ^ (state >>> 15), 1 | state)
-    mixed = (mixed + Math.imul(mixed ^ (mixed >>> 7), 61 | mixed)) ^ mixed
-    return ((mixed ^ (mixed >>> 14)) >>> 0) % below
-  }
-}
-
-const letters = (random, length) => Array.from({ length }, () => random(36).toString(36)).join('')
-const pick = (random, list) => list[random(list.length)]
 
 /** Hardly more than what the rules ask for. */
 function small(random) {

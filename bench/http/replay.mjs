@@ -1,7 +1,7 @@
 // What the story did: four client processes with 25 connections each replay an access log in random order, over time.
 import { join } from 'node:path'
 import { accessLogEvents } from '../decoders/real.mjs'
-import { generator } from './events.mjs'
+import { generator } from '../random.mjs'
 import { runLoad } from './load.mjs'
 import { requestOf, writeRequests } from './requests.mjs'
 

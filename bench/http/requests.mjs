@@ -1,7 +1,8 @@
 // The requests that are sent: whole, as bytes, so that every load generator sends the very same ones.
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
-import { generator, makeEvent } from './events.mjs'
+import { generator } from '../random.mjs'
+import { makeEvent } from './events.mjs'
 
 /** Of each shape this many different requests take turns. */
 const REQUESTS = 64
