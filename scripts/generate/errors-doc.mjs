@@ -21,6 +21,16 @@ ${payload.map((problem) => entry(problem, examples[problem.code])).join('\n\n')}
 ## Records
 
 ${record.map((problem) => entry(problem, examples[problem.code])).join('\n\n')}
+
+## After the answer
+
+### kafka_refused
+
+A good record, answered with success, that Kafka will never take: too large for its topic, for example. It is kept with the
+rejects, whole, so that nothing is lost; [KAFKA_ERRORS.md](KAFKA_ERRORS.md) says for each of Kafka's errors what is done.
+
+* message: Kafka's reason
+* more members: \`topic\`, and \`log_position\`, where the record stands in the log of events
 `
 }
 
