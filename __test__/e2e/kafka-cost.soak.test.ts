@@ -1,6 +1,10 @@
-/** What shipping costs those who wait for an answer: CPU of the main thread and latency, with Kafka and without, in turns. */
+/**
+ * What shipping costs: those who wait for an answer CPU of the main thread and latency, with Kafka and without, in turns;
+ * the machine CPU a message, from reading the log to Kafka's acknowledgement.
+ */
 import { spawnSync } from 'node:child_process'
 import { readdirSync, readFileSync } from 'node:fs'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { expect, it } from 'vitest'
 import { RawConnection, requestBytes } from '../support/http.js'
 import { describeKafka } from '../kafka/support/suite.js'
@@ -56,6 +60,50 @@ async function round(server: ServerProcess): Promise<Round> {
   return { cpuUsPerRequest, p99Ms: latencies[Math.floor(0.99 * latencies.length)]! }
 }
 
+const BACKLOG = 600_000
+const BACKLOG_A_REQUEST = 1000
+/** By then the thread has started, and its code is compiled. */
+const WARM_MESSAGES = 200_000
+const MICROSECONDS_A_MESSAGE_MAX = 3
+const ASK_MS = 250
+
+async function fillLog(dataDir: string): Promise<void> {
+  const server = await startServer({ dataDir, args: ['--log-level', 'warn'] })
+  const connection = await RawConnection.open(server.ingest)
+  for (let sent = 0; sent < BACKLOG; sent += BACKLOG_A_REQUEST) {
+    const events = Array.from({ length: BACKLOG_A_REQUEST }, (_, n) =>
+      event('cost', { distinct_id: `u${(sent + n) % 10_007}`, pad: 'x'.repeat(200) }),
+    )
+    connection.write(requestBytes(postJson('/track', events)))
+    expect(String((await connection.reply()).body)).toBe('1')
+  }
+  connection.destroy()
+  await server.stop()
+}
+
+/** What all threads of the process have taken so far, and what Kafka has acknowledged by now. */
+async function taken(server: ServerProcess): Promise<{ cpuUs: number; messages: number; batches: number }> {
+  const metrics = await server.metrics()
+  const cpuUs = readdirSync(`/proc/${server.pid}/task`)
+    .map(
+      (id) => Number(readFileSync(`/proc/${server.pid}/task/${id}/schedstat`, 'utf8').split(' ')[0]) / 1000,
+    )
+    .reduce((sum, us) => sum + us, 0)
+  const [messages, batches] = ['records', 'batches'].map(
+    (of) => metrics.get(`sluicegate_ship_${of}_total`) ?? 0,
+  )
+  return { cpuUs, messages: messages!, batches: batches! }
+}
+
+/** Once so many messages are acknowledged; asked for seldom, since the answer costs the main thread something, too. */
+async function takenAt(server: ServerProcess, messages: number): ReturnType<typeof taken> {
+  for (;;) {
+    const now = await taken(server)
+    if (now.messages >= messages) return now
+    await sleep(ASK_MS)
+  }
+}
+
 const median = (values: readonly number[]): number =>
   values.toSorted((a, b) => a - b)[Math.floor(values.length / 2)]!
 
@@ -83,5 +131,22 @@ await describeKafka('the cost of shipping', {}, (cluster) => {
     })
     expect(ratio).toBeLessThanOrEqual(1.1)
     await Promise.all([shipping.stop(), plain.stop()])
+  })
+
+  it('is at most 3 µs a message of a backlog, all threads and the whole way from the log together', async () => {
+    await cluster().createTopic('sluicegate.track', 6, { 'max.message.bytes': '4194304' })
+    const dataDir = workspace()
+    await fillLog(dataDir)
+    const server = await startShipping(cluster(), dataDir)
+    const warm = await takenAt(server, WARM_MESSAGES)
+    const end = await takenAt(server, BACKLOG)
+    const messages = end.messages - warm.messages
+    const cpuUsPerMessage = (end.cpuUs - warm.cpuUs) / messages
+    const messagesPerBatch = messages / (end.batches - warm.batches)
+    console.log({ messages, cpuUsPerMessage, messagesPerBatch })
+    expect(end.messages).toBe(BACKLOG)
+    expect(messagesPerBatch).toBeGreaterThanOrEqual(250)
+    expect(cpuUsPerMessage).toBeLessThanOrEqual(MICROSECONDS_A_MESSAGE_MAX)
+    await server.stop()
   })
 })

@@ -4,13 +4,13 @@
  */
 import { createHash } from 'node:crypto'
 import { describe, expect, it } from 'vitest'
-import type {
-  FoundRecord,
+import {
+  type FoundRecord,
   OutRecord,
-  Outcome,
-  PartitionBatch,
-  ProducerIdentity,
-  Sink,
+  type Outcome,
+  type PartitionBatch,
+  type ProducerIdentity,
+  type Sink,
 } from '../../src/ship/sink.js'
 
 /** The writer that sinks under test are made with. */
@@ -30,19 +30,23 @@ export interface ReadRecord {
   readonly headers: Readonly<Record<string, string>>
 }
 
+export function outRecord(offset: number, key: Uint8Array, value: Uint8Array): OutRecord {
+  return new OutRecord(offset, Buffer.concat([key, value]), 0, key.length, key.length + value.length)
+}
+
 /** Records `from` to `to` of the log, without `to`. */
 export function recordsOf(from: number, to: number): OutRecord[] {
   return Array.from({ length: to - from }, (_, index) => {
     const offset = from + index
-    return { offset, key: Buffer.from(`t:user${offset % 5}`), value: Buffer.from(`{"v":1,"n":${offset}}`) }
+    return outRecord(offset, Buffer.from(`t:user${offset % 5}`), Buffer.from(`{"v":1,"n":${offset}}`))
   })
 }
 
 /** 100 bytes each that no codec makes small. */
 function incompressible(count: number): OutRecord[] {
-  return recordsOf(0, count).map((record) => {
-    const value = createHash('sha512').update(String(record.offset)).digest('hex').slice(0, 100)
-    return { ...record, value: Buffer.from(`"${value}"`) }
+  return recordsOf(0, count).map(({ offset, key }) => {
+    const value = createHash('sha512').update(String(offset)).digest('hex').slice(0, 100)
+    return outRecord(offset, key, Buffer.from(`"${value}"`))
   })
 }
 

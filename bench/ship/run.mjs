@@ -46,6 +46,7 @@ for (const command of [
 const load = (path) => import(join(root, 'dist', path))
 const { systemClock } = await load('clock.js')
 const { createKafka } = await load('ship/kafka/client.js')
+const { OutRecord } = await load('ship/sink.js')
 const { createSink } = await load('ship/kafka/select.js')
 const { PublicProducerSink } = await load('ship/kafka/public-sink.js')
 const { canCompress } = await load('ship/kafka/compression.js')
@@ -78,7 +79,8 @@ const records = Array.from({ length: 5000 }, (_, offset) => {
   const start = `${head}${event},${page},"referrer":"https://example.org/`
   const value = `${start}${'search?q=shoes&page='.repeat(20).slice(0, VALUE_BYTES - start.length - 2)}"}`
   const key = Buffer.from(`0123456789abcdef0123456789abcdef:${noise.slice(0, 20)}`)
-  return { offset, key, value: Buffer.from(value) }
+  const memory = Buffer.concat([key, Buffer.from(value)])
+  return new OutRecord(offset, memory, 0, key.length, memory.length)
 })
 
 const rows = [250, 500, 1000].flatMap((size) => {

@@ -4,33 +4,22 @@
  */
 import { FrameRecord } from '../log/frame-record.js'
 import type { LogRecord } from '../log/types.js'
-import type { OutRecord } from './sink.js'
+import { OutRecord } from './sink.js'
 
 const CHUNK_BYTES_MIN = 4 * 1024
 const CHUNK_BYTES_MAX = 64 * 1024
 
-/** A copy of a record. Views of its bytes are made only when it is sent: that many of them, kept, would cost much. */
-export class ShipRecord implements OutRecord {
+/** A copy of a record. */
+export class ShipRecord extends OutRecord {
   constructor(
-    readonly offset: number,
+    offset: number,
     readonly writtenMs: number,
-    private readonly chunk: Buffer,
-    private readonly keyAt: number,
-    private readonly valueAt: number,
-    private readonly end: number,
-  ) {}
-
-  get key(): Uint8Array {
-    return this.chunk.subarray(this.keyAt, this.valueAt)
-  }
-
-  get value(): Uint8Array {
-    return this.chunk.subarray(this.valueAt, this.end)
-  }
-
-  /** Of key and value together. */
-  get length(): number {
-    return this.end - this.keyAt
+    memory: Buffer,
+    keyAt: number,
+    valueAt: number,
+    end: number,
+  ) {
+    super(offset, memory, keyAt, valueAt, end)
   }
 }
 

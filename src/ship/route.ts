@@ -73,14 +73,15 @@ export class Router<Topic> {
     }
   }
 
-  topicOf({ kind, key, tokenLength }: Routed): Topic {
-    const row = this.byToken.size === 0 ? undefined : this.byToken.get(tokenText(key, tokenLength))
-    return (row ?? this.byKind)[kind]!
+  topicOf(record: Routed): Topic {
+    // To look at the key makes a view of it, which most tables need not.
+    const row = this.byToken.size === 0 ? undefined : this.byToken.get(tokenText(record))
+    return (row ?? this.byKind)[record.kind]!
   }
 }
 
-function tokenText(key: Uint8Array, length: number): string {
-  return asBuffer(key).toString('latin1', 0, length)
+function tokenText({ key, tokenLength }: Routed): string {
+  return asBuffer(key).toString('latin1', 0, tokenLength)
 }
 
 /** As Java's default partitioner: the hash is murmur2 of the key, made by the decoder. */

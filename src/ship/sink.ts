@@ -30,11 +30,34 @@ export interface SinkCause {
   readonly message: string
 }
 
-export interface OutRecord {
-  /** In the log; goes into the record's header together with the writer id. */
-  readonly offset: number
-  readonly key: Uint8Array
-  readonly value: Uint8Array
+/** A place in memory where key and value stand: views of them are made only for those who ask, and cost more than a copy. */
+export class OutRecord {
+  /**
+   * @param offset in the log; goes into the record's header together with the writer id
+   * @param keyAt where the key begins in `memory`
+   * @param valueAt where it ends, and the value begins
+   * @param end of the value
+   */
+  constructor(
+    readonly offset: number,
+    readonly memory: Buffer,
+    readonly keyAt: number,
+    readonly valueAt: number,
+    readonly end: number,
+  ) {}
+
+  get key(): Uint8Array {
+    return this.memory.subarray(this.keyAt, this.valueAt)
+  }
+
+  get value(): Uint8Array {
+    return this.memory.subarray(this.valueAt, this.end)
+  }
+
+  /** Of key and value together. */
+  get length(): number {
+    return this.end - this.keyAt
+  }
 }
 
 /**

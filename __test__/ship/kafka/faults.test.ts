@@ -9,7 +9,7 @@ import type { Cluster } from '../../kafka/support/cluster.js'
 import { API, type Fault } from '../../kafka/support/fault-proxy.js'
 import { consumeAll } from '../../kafka/support/read.js'
 import { describeKafka } from '../../kafka/support/suite.js'
-import { identityOf, recordsOf } from '../sink.cases.js'
+import { identityOf, outRecord, recordsOf } from '../sink.cases.js'
 import { fixtureOf, optionsFor, REQUEST_TIMEOUT_MS, sinkFor } from './fixture.js'
 
 interface Started {
@@ -122,9 +122,9 @@ await describeKafka('a broker that fails', { faults: true }, (cluster) => {
     const producer = await identityOf(sink)
     // 800 KB each, all different: more than a socket takes at once.
     const to = (partition: number, first: number): PartitionBatch => {
-      const records = recordsOf(first, first + 8).map((record) => {
-        const value = createHash('shake256', { outputLength: 50_000 }).update(`${partition} ${record.offset}`)
-        return { ...record, value: Buffer.from(value.digest('hex')) }
+      const records = recordsOf(first, first + 8).map(({ offset, key }) => {
+        const value = createHash('shake256', { outputLength: 50_000 }).update(`${partition} ${offset}`)
+        return outRecord(offset, key, Buffer.from(value.digest('hex')))
       })
       return { topic, partition, producer, firstSequence: first, records, possibleDuplicate: false }
     }

@@ -14,7 +14,7 @@ import {
 } from '../../../src/ship/kafka/record-reader.js'
 import { sizeOfVarint, VarintReader, writeVarint } from '../../../src/ship/kafka/varint.js'
 import type { OutRecord, PartitionBatch } from '../../../src/ship/sink.js'
-import { recordsOf as recordsFrom, WRITER } from '../sink.cases.js'
+import { outRecord, recordsOf as recordsFrom, WRITER } from '../sink.cases.js'
 
 const NOW_MS = 1_700_000_000_123
 const CODECS = COMPRESSIONS.filter(canCompress)
@@ -85,7 +85,7 @@ const outRecords = fc
   )
   .map((list) => {
     let offset = 0
-    return list.map(({ key, value, step }): OutRecord => ({ key, value, offset: (offset += step) }))
+    return list.map(({ key, value, step }) => outRecord((offset += step), key, value))
   })
 
 describe.each(CODECS)('records, compression %s', (compression) => {

@@ -5,7 +5,7 @@
  */
 import type { Outcome, OutRecord, PartitionBatch, ProducerIdentity } from '../../../src/ship/sink.js'
 
-export interface StoredRecord extends OutRecord {
+export interface StoredRecord extends Pick<OutRecord, 'offset' | 'key' | 'value'> {
   readonly brokerOffset: number
   readonly writerId: string
   readonly possibleDuplicate: boolean

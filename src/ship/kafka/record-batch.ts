@@ -61,15 +61,15 @@ export interface EncoderOptions {
 /** What stands at the end of every record but for the digits of its log offset and the length of the position. */
 interface HeaderTemplate {
   /** Number of headers, and the position header up to the length of its value. */
-  readonly start: Uint8Array
+  readonly start: Buffer
   /** `<writer id>.<epoch>.` */
-  readonly position: Uint8Array
+  readonly position: Buffer
   /** The header `possible_duplicate` or nothing. */
-  readonly end: Uint8Array
+  readonly end: Buffer
 }
 
 const DUPLICATE_VALUE = '1'
-/** Longer keys are copied faster by the engine's own `set`. */
+/** Longer texts are copied faster by the engine's own means. */
 const COPY_LOOP_MAX = 48
 
 export class RecordBatchEncoder {
@@ -83,7 +83,7 @@ export class RecordBatchEncoder {
     const position = Buffer.from(`${writer.id}.${writer.epoch}.`)
     const name = textWithLength(POSITION_HEADER)
     const more = Buffer.concat([textWithLength(DUPLICATE_HEADER), textWithLength(DUPLICATE_VALUE)])
-    this.plain = { start: Buffer.concat([varint(1), name]), position, end: new Uint8Array(0) }
+    this.plain = { start: Buffer.concat([varint(1), name]), position, end: Buffer.alloc(0) }
     this.duplicate = { start: Buffer.concat([varint(2), name]), position, end: more }
     this.codec = compressorOf(compression)
   }
@@ -138,14 +138,15 @@ function bodySizes(
   const fixed = template.start.length + template.position.length + template.end.length
   let total = 0
   for (let index = 0; index < records.length; index++) {
-    const { key, value, offset } = records[index]!
+    const { keyAt, valueAt, end, offset } = records[index]!
+    const [keyLength, valueLength] = [valueAt - keyAt, end - valueAt]
     const digits = digitsOf(offset)
     const body =
       // Attributes and timestamp delta are a zero byte each.
       2 +
       sizeOfVarint(index) +
-      (sizeOfVarint(key.length) + key.length) +
-      (sizeOfVarint(value.length) + value.length) +
+      (sizeOfVarint(keyLength) + keyLength) +
+      (sizeOfVarint(valueLength) + valueLength) +
       (fixed + digits + sizeOfVarint(template.position.length + digits))
     bodies[index] = body
     total += sizeOfVarint(body) + body
@@ -161,15 +162,14 @@ function writeRecords(
 ): void {
   let at = 0
   for (let index = 0; index < records.length; index++) {
-    const { key, value, offset } = records[index]!
+    const { memory, keyAt, valueAt, end, offset } = records[index]!
     at = writeVarint(bytes, bodies[index]!, at)
     bytes[at++] = 0
     bytes[at++] = 0
     at = writeVarint(bytes, index, at)
-    at = copy(bytes, key, writeVarint(bytes, key.length, at))
-    at = writeVarint(bytes, value.length, at)
-    bytes.set(value, at)
-    at = writeHeaders(bytes, template, offset, at + value.length)
+    at = copyPart(bytes, writeVarint(bytes, valueAt - keyAt, at), memory, keyAt, valueAt)
+    at = copyPart(bytes, writeVarint(bytes, end - valueAt, at), memory, valueAt, end)
+    at = writeHeaders(bytes, template, offset, at)
   }
 }
 
@@ -198,10 +198,15 @@ function digitsOf(offset: number): number {
   return digits
 }
 
-function copy(target: Uint8Array, source: Uint8Array, at: number): number {
-  const { length } = source
-  if (length > COPY_LOOP_MAX) target.set(source, at)
-  else for (let index = 0; index < length; index++) target[at + index] = source[index]!
+function copy(target: Uint8Array, source: Buffer, at: number): number {
+  return copyPart(target, at, source, 0, source.length)
+}
+
+/** Answers where it ends in `target`. */
+function copyPart(target: Uint8Array, at: number, source: Buffer, start: number, end: number): number {
+  const length = end - start
+  if (length > COPY_LOOP_MAX) source.copy(target, at, start, end)
+  else for (let index = 0; index < length; index++) target[at + index] = source[start + index]!
   return at + length
 }
 
