@@ -5,7 +5,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use crate::batch::{HEADER_INTS, ROW_INTS, Table, header, row, status};
 use crate::body::{self, Source};
 use crate::intern::Interner;
-use crate::json::{Found, Workspace};
+use crate::json::Workspace;
 use crate::options::Options;
 use crate::records::{Failure, Memory, Records, Totals, start_row};
 use crate::request::{Envelope, Request};
@@ -97,6 +97,7 @@ impl Decoder {
         let position = table.length(header::ROOM_POSITION);
         let room = &mut batch[position..table.length(header::ROOM_END)];
         let room_length = room.len();
+        let mut totals = Totals::default();
         let mut records = Records {
             request: &request,
             payload: bytes,
@@ -104,14 +105,12 @@ impl Decoder {
             room,
             room_position: position,
             memory: &mut self.memory,
-            found: Found::NOTHING,
-            totals: Totals::default(),
+            totals: &mut totals,
         };
         let result = match payload.problem {
             Some((problem, offset)) => Err(Failure::new(problem, offset)),
             None => records.read(payload.shape, &mut self.work),
         };
-        let totals = records.totals;
         match result {
             Ok(()) => self.finish(&mut table, &totals, room_length),
             Err(failure) => self.fail(&mut table, failure, bytes.len()),

@@ -16,6 +16,8 @@ use crate::text::{trim, trim_blanks};
 /// Memory that is kept from request to request.
 #[derive(Default)]
 pub struct Memory {
+    /// The members of the record at hand; each record begins them anew.
+    found: Found,
     arena: Arena,
     /// Where a record is written when the room may be too small for it.
     spill: Vec<u8>,
@@ -103,10 +105,8 @@ pub struct Records<'a, 't> {
     pub room_position: usize,
     /// Memory to work in.
     pub memory: &'a mut Memory,
-    /// The members of the record at hand.
-    pub found: Found,
-    /// What was found and written so far.
-    pub totals: Totals,
+    /// What was found and written so far. Not a part of this: a copy of what was counted a moment ago has to wait.
+    pub totals: &'a mut Totals,
 }
 
 impl Records<'_, '_> {
@@ -124,7 +124,7 @@ impl Records<'_, '_> {
                     if !self.is_lines(start, end, work) {
                         return Err(failure);
                     }
-                    self.totals = Totals::default();
+                    *self.totals = Totals::default();
                     self.memory.pending.clear();
                     self.lines(start, end, work);
                 }
@@ -135,7 +135,7 @@ impl Records<'_, '_> {
     }
 
     fn check_limits(&self) -> Result<(), Failure> {
-        let Totals { count, bytes, .. } = self.totals;
+        let Totals { count, bytes, .. } = *self.totals;
         let options = self.request.options;
         let problem = if count == 0 {
             return Err(Failure::new(Problem::DataMissing, -1));
@@ -205,7 +205,7 @@ impl Records<'_, '_> {
 
     /// An object; returns the index behind it.
     fn record(&mut self, scanner: &mut Scanner, at: usize) -> Result<usize, SyntaxError> {
-        let end = scanner.record(at, self.request.envelope.endpoint, &mut self.found)?;
+        let end = scanner.record(at, self.request.envelope.endpoint, &mut self.memory.found)?;
         if let Some(index) = self.next_index() {
             self.take(index, scanner);
         }
@@ -235,7 +235,7 @@ impl Records<'_, '_> {
             self.reject_text(value, Fault::new(Problem::RecordNotObject, from));
             return Ok(());
         }
-        let end = scanner.record(from, self.request.envelope.endpoint, &mut self.found)?;
+        let end = scanner.record(from, self.request.envelope.endpoint, &mut self.memory.found)?;
         check_end(scanner, end, to)?;
         if let Some(index) = self.next_index() {
             self.take(index, scanner);
@@ -263,10 +263,10 @@ impl Records<'_, '_> {
     /// Judges the record in `found` and writes it or says why not.
     fn take(&mut self, index: usize, scanner: &Scanner) {
         let notes = &scanner.notes;
-        let is_utf8 = self.memory.arena.settle(self.payload, &mut self.found, notes);
-        let Memory { arena, spill, pending } = &mut *self.memory;
+        let Memory { found, arena, spill, pending } = &mut *self.memory;
+        let is_utf8 = arena.settle(self.payload, found, notes);
         let gaps = scanner.gaps();
-        let item = Item { payload: self.payload, found: &self.found, notes, gaps, is_utf8, arena };
+        let item = Item { payload: self.payload, found, notes, gaps, is_utf8, arena };
         let mut judge = Judge::new(&item, self.request);
         let verdict = judge.judge();
         let token = judge.token;

@@ -10,11 +10,11 @@ mod x86 {
     use std::arch::x86_64::{
         __m128i, __m256i, _mm_cmpeq_epi8, _mm_crc32_u8, _mm_crc32_u64, _mm_loadu_si128, _mm_min_epu8,
         _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_and_si256,
-        _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_loadu_si256, _mm256_madd_epi16,
-        _mm256_maddubs_epi16, _mm256_min_epu8, _mm256_movemask_epi8, _mm256_or_si256,
-        _mm256_permutevar8x32_epi32, _mm256_set1_epi8, _mm256_set1_epi32, _mm256_setr_epi32,
-        _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32, _mm256_storeu_si256,
-        _mm256_testz_si256,
+        _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi32, _mm256_loadu_si256,
+        _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_maskload_epi32, _mm256_min_epu8,
+        _mm256_movemask_epi8, _mm256_or_si256, _mm256_permutevar8x32_epi32, _mm256_set1_epi8,
+        _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
+        _mm256_storeu_si256, _mm256_testz_si256,
     };
 
     const WIDTH: usize = 16;
@@ -79,11 +79,23 @@ mod x86 {
                 (*special, *stop) = (ALL, ALL);
                 return;
             };
-            (*special, *stop) = match rest.first_chunk() {
-                Some(block) => mark_block_avx2(block),
-                None => mark_block_avx2(&scalar::last_block(rest)),
+            (*special, *stop) = match (rest.first_chunk(), text.last_chunk()) {
+                (Some(block), _) => mark_block_avx2(block),
+                (None, Some(block)) => {
+                    let (special, stop) = mark_block_avx2(block);
+                    (keep_last(special, rest.len()), keep_last(stop, rest.len()))
+                }
+                (None, None) => mark_block_avx2(&scalar::last_block(rest)),
             };
         }
+    }
+
+    /// Of a block's marks the last `length`, which are fewer than 64, and behind them bits that are set. To look at bytes
+    /// twice takes less time than to copy the last ones, which the processor then waits for.
+    #[inline]
+    fn keep_last(marks: [u8; 8], length: usize) -> [u8; 8] {
+        let marks = u64::from_le_bytes(marks) >> 1 >> (BLOCK - 1 - length);
+        (marks | u64::MAX << length).to_le_bytes()
     }
 
     #[inline]
@@ -147,9 +159,27 @@ mod x86 {
         find(text, at, marks, scalar::find_stop)
     }
 
-    /// See [`scalar::find_either`].
+    /// See [`scalar::find_either`]. Sixteen bytes are looked at in place: that is enough for most parameters.
     #[inline]
     pub fn find_either(text: &[u8], at: usize, one: u8, other: u8) -> usize {
+        if let Some(chunk) = load(text, at) {
+            // SAFETY: SSE2, as above.
+            let found = unsafe { _mm_movemask_epi8(mark_either(chunk, one, other)) };
+            if found != 0 {
+                return at + found.trailing_zeros() as usize;
+            }
+        }
+        find_either_far(text, at, one, other)
+    }
+
+    #[inline(always)]
+    fn mark_either(chunk: __m128i, one: u8, other: u8) -> __m128i {
+        // SAFETY: SSE2, as above.
+        unsafe { _mm_or_si128(_mm_cmpeq_epi8(chunk, splat(one)), _mm_cmpeq_epi8(chunk, splat(other))) }
+    }
+
+    #[inline(never)]
+    fn find_either_far(text: &[u8], at: usize, one: u8, other: u8) -> usize {
         const LONG: usize = 128;
         if text.len() >= at.saturating_add(LONG) && std::is_x86_feature_detected!("avx2") {
             // SAFETY: the feature is there.
@@ -180,10 +210,7 @@ mod x86 {
 
     #[inline(always)]
     fn find_either_sse2(text: &[u8], at: usize, one: u8, other: u8) -> usize {
-        // SAFETY: SSE2, as above.
-        let marks = |chunk| unsafe {
-            _mm_or_si128(_mm_cmpeq_epi8(chunk, splat(one)), _mm_cmpeq_epi8(chunk, splat(other)))
-        };
+        let marks = |chunk| mark_either(chunk, one, other);
         find(text, at, marks, |text, at| scalar::find_either(text, at, one, other))
     }
 
@@ -197,7 +224,8 @@ mod x86 {
         [0x10, 0x10, 0x01, 0x02, 0x04, 0x08, 0x04, 0x08, 0x10, 0x10, 0x10, 0x10, 0x10, 0x10, 0x10, 0x10];
     /// What is added to a character, by its upper half; `/` has a place of its own.
     const ROLL: [i8; WIDTH] = [0, 16, 19, 4, -65, -65, -71, -71, 0, 0, 0, 0, 0, 0, 0, 0];
-    const PACK: [i8; WIDTH] = [2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, -1, -1, -1, -1];
+    /// What the last four places hold is never read. Were they zeroes, the compiler would know and take pains to keep them.
+    const PACK: [u8; WIDTH] = [2, 1, 0, 6, 5, 4, 10, 9, 8, 14, 13, 12, 3, 7, 11, 15];
 
     /// See [`scalar::decode_base64`].
     #[inline]
@@ -237,6 +265,7 @@ mod x86 {
     }
 
     /// Less than a vector, or as much as the target has room for.
+    #[inline]
     #[target_feature(enable = "avx2")]
     fn decode_last(source: &[u8], from: usize, target: &mut [u8], to: usize) -> (usize, usize) {
         let rest = source.get(from..).unwrap_or_default();
@@ -244,11 +273,11 @@ mod x86 {
         let (Some(out), true) = (out, rest.len() < CHARACTERS) else {
             return scalar::decode_base64(source, from, target, to);
         };
-        // Behind the text come zeroes, which are not in the alphabet.
-        let mut last = [0; CHARACTERS];
-        last[..rest.len()].copy_from_slice(rest);
-        // SAFETY: both have CHARACTERS bytes; neither load nor store needs alignment.
-        let decoded = unsafe { decode_vector(_mm256_loadu_si256(last.as_ptr().cast())) };
+        let places = _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7);
+        let whole = _mm256_cmpgt_epi32(_mm256_set1_epi32((rest.len() / 4) as i32), places);
+        // SAFETY: of the groups of four only those that are whole are loaded; the others become zeroes, which are not in the
+        // alphabet. `out` has CHARACTERS bytes; the store needs no alignment.
+        let decoded = unsafe { decode_vector(_mm256_maskload_epi32(rest.as_ptr().cast(), whole)) };
         unsafe { _mm256_storeu_si256(out.as_mut_ptr().cast(), decoded.bytes) };
         let groups = decoded.good_characters() / 4;
         (from + groups * 4, to + groups * 3)
@@ -292,7 +321,7 @@ mod x86 {
         let sextets = _mm256_add_epi8(text, _mm256_shuffle_epi8(table(ROLL.map(i8::cast_unsigned)), place));
         let pairs = _mm256_maddubs_epi16(sextets, _mm256_set1_epi32(0x0140_0140));
         let groups = _mm256_madd_epi16(pairs, _mm256_set1_epi32(0x0001_1000));
-        let packed = _mm256_shuffle_epi8(groups, table(PACK.map(i8::cast_unsigned)));
+        let packed = _mm256_shuffle_epi8(groups, table(PACK));
         let bytes = _mm256_permutevar8x32_epi32(packed, _mm256_setr_epi32(0, 1, 2, 4, 5, 6, 3, 7));
         Decoded { bytes, upper, lower }
     }

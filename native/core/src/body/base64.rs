@@ -22,7 +22,10 @@ pub fn decode_quickly(raw: &[u8], escaped: bool, target: &mut [u8]) -> Option<(u
         let mut group = Group { last: if from > start { raw[from - 1] } else { b'A' }, ..Group::default() };
         from = group.fill(raw, from, escaped)?;
         let length = group.characters.saturating_sub(1);
-        target[to..to + length].copy_from_slice(&group.bits.to_be_bytes()[1..=length]);
+        // One by one: for three bytes at most a call of `memcpy` is too much.
+        for (place, byte) in target[to..].iter_mut().zip(group.bits.to_be_bytes()[1..].iter().take(length)) {
+            *place = *byte;
+        }
         to += length;
         if is_end(raw, from, escaped) {
             return (group.characters != 1 && group.last != b'+' && to > 0).then_some((to, from));
@@ -52,6 +55,12 @@ impl Group {
     /// Takes characters from `raw[from..]` until there are four or the candidate ends; returns the index behind them.
     fn fill(&mut self, raw: &[u8], mut from: usize, escaped: bool) -> Option<usize> {
         while self.characters < 4 && !is_end(raw, from, escaped) {
+            let plain = sextet(raw[from]);
+            if plain < 64 {
+                self.take(plain, raw[from]);
+                from += 1;
+                continue;
+            }
             let (byte, length) = read_byte(&raw[from..], escaped);
             from += length;
             match byte {
@@ -59,15 +68,20 @@ impl Group {
                 b'=' => return padding_end(raw, from, escaped),
                 _ => {}
             }
-            let sextet = u32::from(repaired(byte));
+            let sextet = repaired(byte);
             if sextet > 63 {
                 return None;
             }
-            self.bits |= sextet << (18 - 6 * self.characters);
-            self.characters += 1;
-            self.last = if sextet == 62 { b'+' } else { byte };
+            self.take(sextet, if sextet == 62 { b'+' } else { byte });
         }
         Some(from)
+    }
+
+    #[inline]
+    fn take(&mut self, sextet: u8, byte: u8) {
+        self.bits |= u32::from(sextet) << (18 - 6 * self.characters);
+        self.characters += 1;
+        self.last = byte;
     }
 }
 

@@ -122,13 +122,11 @@ pub fn locate(
     let payload = match nature {
         Nature::Payload(shape) => Payload::new(Source::Body, 0, body.len(), shape),
         Nature::Base64 => body_base64(body, scratch),
-        Nature::Form(_) | Nature::Nothing => {
-            match (data.decoded, data.raw.into_iter().find(|raw| !raw.is_empty())) {
-                (Some(length), _) => Payload::new(Source::Scratch, 0, length, Shape::Json),
-                (None, Some(raw)) => data_value(raw, scratch),
-                (None, None) => Payload::missing(),
-            }
-        }
+        Nature::Form(_) | Nature::Nothing => match data.decoded {
+            Some(length) => Payload::new(Source::Scratch, 0, length, Shape::Json),
+            None if data.raw.is_empty() => Payload::missing(),
+            None => data_value(data.raw, scratch),
+        },
     };
     (params, payload)
 }

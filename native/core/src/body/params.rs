@@ -7,25 +7,34 @@ use crate::{scalar, simd};
 
 const NAME_BYTES_MAX: usize = 8;
 // Indices of the names that count.
-const DATA: usize = 0;
-const VERBOSE: usize = 1;
+const VERBOSE: usize = 0;
+const IP: usize = 1;
 const STRICT: usize = 2;
 const IMG: usize = 3;
 const CALLBACK: usize = 4;
 const REDIRECT: usize = 5;
-const IP: usize = 6;
-const TEST: usize = 7;
-/// `data` of the form: it counts before that of the query.
-const FORM_DATA: usize = 8;
-const VALUES: usize = 9;
+const TEST: usize = 6;
+/// The one that is no flag.
+const DATA: usize = 7;
+const NAMES: usize = 8;
 
-/// Raw values by the index of their names; empty for none.
+/// The values that count so far.
 #[derive(Default)]
 struct Found<'a> {
-    values: [&'a [u8]; VALUES],
-    /// Bits of the indices that the text at hand has a value for.
+    /// By the index of their names.
+    flags: [Flag; DATA],
+    /// Bits of the flags that the text at hand has a value for.
     taken: u32,
-    decoded: Option<usize>,
+    data: Data<'a>,
+}
+
+/// A value but for `data`, of which one decoded byte tells all that matters.
+#[derive(Clone, Copy, Default, PartialEq, Eq)]
+enum Flag {
+    #[default]
+    Empty,
+    Byte(u8),
+    Longer,
 }
 
 /// Where the payload is looked for first.
@@ -39,13 +48,13 @@ pub enum DataIn {
     Neither,
 }
 
-/// The values of `data`.
-#[derive(Default)]
+/// The first `data` that is not empty; the form's comes before the query's.
+#[derive(Clone, Copy, Default)]
 pub struct Data<'a> {
-    /// The one that counts was base64, which is decoded to the scratch buffer's start: as many bytes.
+    /// Its raw value; empty for none.
+    pub raw: &'a [u8],
+    /// It was base64, which is decoded to the scratch buffer's start: as many bytes.
     pub decoded: Option<usize>,
-    /// Raw: the form's and the query's.
-    pub raw: [&'a [u8]; 2],
 }
 
 /// What a request's parameters say.
@@ -61,6 +70,10 @@ pub struct Params {
 
 /// Reads the parameters of query and form. Where the payload is looked for first, base64 is decoded on the way, so that
 /// nobody has to look for its end before.
+///
+/// It is a part of its caller: what is handed back in memory is written in pieces and read whole, for which the processor
+/// waits.
+#[inline(always)]
 pub fn read<'a>(
     endpoint: Endpoint,
     query: &'a [u8],
@@ -72,94 +85,82 @@ pub fn read<'a>(
         return (Params::default(), Data::default());
     }
     let mut found = Found::default();
-    // The query last: it counts before the form, and it was written a moment ago, when reading it would have to wait.
-    found.split(form, FORM_DATA, (data_in == DataIn::Form).then_some(&mut *scratch));
-    found.split(query, DATA, (data_in == DataIn::Query).then_some(scratch));
-    let raw = [found.values[FORM_DATA], found.values[DATA]];
-    (found.params(endpoint), Data { decoded: found.decoded, raw })
+    // The query last: its flags count before the form's, and it was written a moment ago, when reading it would have to
+    // wait.
+    found.split(form, (data_in == DataIn::Form).then_some(&mut *scratch));
+    found.split(query, (data_in == DataIn::Query).then_some(scratch));
+    (found.params(endpoint), found.data)
 }
 
 impl<'a> Found<'a> {
     /// Takes the values of one text in place of those before: of several of a name the first that is not empty counts.
-    fn split(&mut self, text: &'a [u8], data: usize, mut scratch: Option<&mut [u8]>) {
+    fn split(&mut self, text: &'a [u8], mut scratch: Option<&mut [u8]>) {
         self.taken = 0;
         let mut start = 0;
         while start < text.len() {
-            let rest = &text[start..];
-            let length =
-                match scratch.as_deref_mut().and_then(|scratch| self.decode_data(rest, data, scratch)) {
-                    Some(length) => length,
-                    None => self.part(rest, data),
-                };
-            start += length + 1;
+            let decoded = scratch.as_deref_mut().and_then(|scratch| self.decode_data(text, start, scratch));
+            let end = decoded.unwrap_or_else(|| {
+                let end = simd::find_either(text, start, b'&', b'&');
+                self.take(text, start, end);
+                end
+            });
+            start = end + 1;
         }
     }
 
-    /// The part `data=` at the start of `rest` if it is base64, and the first of its name: the part's length.
-    fn decode_data(&mut self, rest: &'a [u8], data: usize, scratch: &mut [u8]) -> Option<usize> {
-        let value = rest.strip_prefix(b"data=").filter(|_| self.values[data].is_empty())?;
-        let (decoded, length) = base64::decode_quickly(value, true, scratch)?;
-        self.values[data] = &value[..length];
-        self.taken |= 1 << data;
-        self.decoded = Some(decoded);
-        Some(rest.len() - value.len() + length)
-    }
-
-    /// The part at the start of `rest`: its length.
-    fn part(&mut self, rest: &'a [u8], data: usize) -> usize {
-        let end = simd::find_either(rest, 0, b'&', b'&');
-        self.take(&rest[..end], data);
-        end
-    }
-
+    /// The part `data=` at `start` if it is base64, and the first of its name: the part's end.
     #[inline]
-    fn take(&mut self, part: &'a [u8], data: usize) {
-        let Some((index, value)) = quick_place(part).or_else(|| escaped_place(part)) else { return };
-        let index = if index == DATA { data } else { index };
-        let (value, bit) = (&part[value..], 1 << index);
-        if !value.is_empty() && self.taken & bit == 0 {
-            self.values[index] = value;
-            self.taken |= bit;
+    fn decode_data(&mut self, text: &'a [u8], start: usize, scratch: &mut [u8]) -> Option<usize> {
+        let value = text[start..].strip_prefix(b"data=").filter(|_| self.data.raw.is_empty())?;
+        let (decoded, length) = base64::decode_quickly(value, true, scratch)?;
+        self.data = Data { raw: &value[..length], decoded: Some(decoded) };
+        Some(text.len() - value.len() + length)
+    }
+
+    /// The part `text[start..end]`.
+    #[inline]
+    fn take(&mut self, text: &'a [u8], start: usize, end: usize) {
+        let part = &text[start..end];
+        let Some((index, value)) = part_place(word_at(text, start), part) else { return };
+        let value = &part[value..];
+        if value.is_empty() {
+            return;
+        }
+        match self.flags.get_mut(index) {
+            Some(flag) if self.taken & 1 << index == 0 => {
+                self.taken |= 1 << index;
+                *flag = Flag::decode(value);
+            }
+            None if self.data.raw.is_empty() => self.data.raw = value,
+            _ => {}
         }
     }
 
     fn params(&self, endpoint: Endpoint) -> Params {
-        let value = |index: usize| Short::decode(self.values[index]);
+        const ZERO: Flag = Flag::Byte(b'0');
+        const ONE: Flag = Flag::Byte(b'1');
+        let value = |index: usize| self.flags[index];
         let mut bits = 0;
         let mut set = |condition: bool, bit: usize| bits |= if condition { bit as i32 } else { 0 };
-        let verbose = value(VERBOSE);
-        set(verbose.is(b'1'), param::VERBOSE_1);
-        set(verbose.is(b'2'), param::VERBOSE_2);
-        set(value(STRICT).is(b'1') && endpoint != Endpoint::Track, param::STRICT);
-        set(value(IMG).is(b'1'), param::IMG);
-        set(value(CALLBACK).length > 0, param::CALLBACK);
-        set(value(REDIRECT).length > 0, param::REDIRECT);
-        let ip = value(IP);
-        let ip = if ip.is(b'1') { Some(true) } else { ip.is(b'0').then_some(false) };
-        Params { bits, ip, test: value(TEST).is(b'1') }
+        set(value(VERBOSE) == ONE, param::VERBOSE_1);
+        set(value(VERBOSE) == Flag::Byte(b'2'), param::VERBOSE_2);
+        set(value(STRICT) == ONE && endpoint != Endpoint::Track, param::STRICT);
+        set(value(IMG) == ONE, param::IMG);
+        set(value(CALLBACK) != Flag::Empty, param::CALLBACK);
+        set(value(REDIRECT) != Flag::Empty, param::REDIRECT);
+        let ip = if value(IP) == ONE { Some(true) } else { (value(IP) == ZERO).then_some(false) };
+        Params { bits, ip, test: value(TEST) == ONE }
     }
 }
 
-/// The start of a decoded value: all that the short ones need.
-struct Short {
-    first: u8,
-    length: usize,
-}
-
-impl Short {
+impl Flag {
+    /// Of a raw value that is not empty.
     fn decode(raw: &[u8]) -> Self {
-        match raw {
-            [] => Self { first: 0, length: 0 },
-            &[one] => Self { first: one, length: 1 },
-            _ => match percent::escaped_byte(raw) {
-                Some(byte) if raw.len() == 3 => Self { first: byte, length: 1 },
-                _ => Self { first: 0, length: 2 },
-            },
+        match (raw, percent::escaped_byte(raw)) {
+            (&[one], _) => Self::Byte(one),
+            (&[_, _, _], Some(byte)) => Self::Byte(byte),
+            _ => Self::Longer,
         }
-    }
-
-    fn is(&self, wanted: u8) -> bool {
-        self.length == 1 && self.first == wanted
     }
 }
 
@@ -173,33 +174,37 @@ const fn word(name: &[u8]) -> u64 {
     packed
 }
 
-const WORDS: [u64; FORM_DATA] = [
-    word(b"data"),
+const WORDS: [u64; NAMES] = [
     word(b"verbose"),
+    word(b"ip"),
     word(b"strict"),
     word(b"img"),
     word(b"callback"),
     word(b"redirect"),
-    word(b"ip"),
     word(b"test"),
+    word(b"data"),
 ];
 
-/// The index of the name in front of `=`, if it counts and is written without escapes, and where its value begins.
+/// Eight bytes of a text from `start` on, which lies in it, with zeroes for those behind its end.
 #[inline]
-fn quick_place(part: &[u8]) -> Option<(usize, usize)> {
-    let front = match part.first_chunk() {
-        Some(front) => u64::from_le_bytes(*front),
-        None => word(part),
-    };
-    let equals = scalar::equal(front, b'=');
-    let (name, length) = if equals != 0 {
-        // Only what stands below the first mark counts.
-        (front & ((equals & equals.wrapping_neg()) - 1) >> 7, equals.trailing_zeros() as usize / 8)
-    } else if part.get(NAME_BYTES_MAX) == Some(&b'=') {
-        (front, NAME_BYTES_MAX)
-    } else {
-        return None;
-    };
+fn word_at(text: &[u8], start: usize) -> u64 {
+    let rest = &text[start..];
+    match (rest.first_chunk(), text.last_chunk()) {
+        (Some(front), _) => u64::from_le_bytes(*front),
+        (None, Some(back)) => u64::from_le_bytes(*back) >> (u64::BITS - 8 * rest.len() as u32),
+        (None, None) => word(rest),
+    }
+}
+
+/// The index of the name in front of `=`, if it counts, and where its value begins. `front`: the part's first eight
+/// bytes, and what follows it if it is shorter.
+#[inline]
+fn part_place(front: u64, part: &[u8]) -> Option<(usize, usize)> {
+    let length = scalar::equal(front, b'=').trailing_zeros() as usize / 8;
+    let name = if length < NAME_BYTES_MAX { front & ((1 << (8 * length)) - 1) } else { front };
+    if part.get(length) != Some(&b'=') || scalar::equal(name, b'%') != 0 {
+        return escaped_place(part);
+    }
     Some((place(name, length)?, length + 1))
 }
 
@@ -210,7 +215,8 @@ fn place(name: u64, length: usize) -> Option<usize> {
     WORDS.iter().position(|&word| word == name).filter(|_| bytes == length)
 }
 
-/// The same for a name with escapes; nobody sends such, but they are allowed.
+/// The same for a name that is long, or has escapes; nobody sends such, but they are allowed.
+#[inline(never)]
 fn escaped_place(part: &[u8]) -> Option<(usize, usize)> {
     let head = &part[..part.len().min(3 * NAME_BYTES_MAX + 1)];
     let equals = head.iter().position(|&byte| byte == b'=')?;
@@ -230,12 +236,12 @@ fn escaped_place(part: &[u8]) -> Option<(usize, usize)> {
 mod tests {
     use super::*;
 
-    fn read_both(query: &str, form: &str) -> (Params, [String; 2]) {
+    fn read_both(query: &str, form: &str) -> (Params, String) {
         let (query, form) = (query.as_bytes(), form.as_bytes());
         let found = [DataIn::Form, DataIn::Query, DataIn::Neither].map(|data_in| {
             let mut scratch = vec![0; query.len().max(form.len())];
             let (params, data) = read(Endpoint::Import, query, form, data_in, &mut scratch);
-            (params, data.raw.map(|raw| String::from_utf8(raw.to_vec()).unwrap()))
+            (params, String::from_utf8(data.raw.to_vec()).unwrap())
         });
         // Whether data is decoded on the way changes nothing else.
         assert!(found.iter().all(|other| *other == found[0]));
@@ -253,14 +259,14 @@ mod tests {
     fn the_first_value_that_is_not_empty_counts() {
         let (params, data) = read_both("verbose=&verbose=7&verbose=1&data", "data=&data=a%20b&data=c&data=");
         assert_eq!(params.bits, 0);
-        assert_eq!(data, ["a%20b", ""]);
+        assert_eq!(data, "a%20b");
     }
 
     #[test]
     fn names_and_values_are_decoded() {
         let (params, data) = read_both("%76erbose=%31&call%62ack=+&redirect=%", "d%61ta=x");
         assert_eq!(params.bits as usize, param::VERBOSE_1 | param::CALLBACK | param::REDIRECT);
-        assert_eq!(data, ["x", ""]);
+        assert_eq!(data, "x");
     }
 
     #[test]
@@ -276,6 +282,17 @@ mod tests {
         {
             assert_eq!(read_both(&format!("{name}=1"), "").0.bits as usize, bits);
             assert_eq!(read_both("", &format!("{name}=1&a=b&c")).0.bits as usize, bits);
+        }
+    }
+
+    /// Names are read eight bytes at a time, and parameters may be shorter.
+    #[test]
+    fn parameters_do_not_run_into_each_other() {
+        for text in ["ip&test=1", "a=&test=1", "&test=1", "test=1", "i=1&ip&p=1&test=1", "verbose&test=1&ip"]
+        {
+            for params in [read_both(text, "").0, read_both("", text).0] {
+                assert_eq!(params, Params { test: true, ..Params::default() }, "{text}");
+            }
         }
     }
 

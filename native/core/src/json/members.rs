@@ -114,6 +114,12 @@ pub struct Found {
     pub is_empty: bool,
 }
 
+impl Default for Found {
+    fn default() -> Self {
+        Self::NOTHING
+    }
+}
+
 impl Found {
     /// Nothing found yet.
     pub const NOTHING: Self = Self { slots: [Value::ABSENT; slot::COUNT], start: 0, end: 0, is_empty: false };
