@@ -15,7 +15,7 @@ use napi::{Env, Error, Result, check_status, sys};
 use sluicegate_core::batch::{self, header, status};
 use sluicegate_core::{Call, Decoder};
 
-use crate::pinned::{Pinned, bytes_of};
+use crate::pinned::{Pinned, PinnedBuffer, bytes_of};
 
 /// A decoder and the memory it works in.
 pub struct State {
@@ -24,12 +24,10 @@ pub struct State {
     table: Pinned,
     input: Pinned,
     scratch: Pinned,
-    /// All three are views of one buffer, and this one ends last: while it is in place, the others are.
-    last: Option<Part>,
+    /// What all three are views of, if it is one.
+    buffer: Option<PinnedBuffer>,
 }
 
-/// Picks one of a state's arrays.
-type Part = fn(&State) -> &Pinned;
 type Span = (*mut u8, usize);
 
 /// Why there was no call.
@@ -57,18 +55,14 @@ impl State {
         if !(first.0 as usize).is_multiple_of(align_of::<i32>()) {
             return Err(Error::from_reason("the table must begin at a multiple of four bytes"));
         }
-        let is_one_buffer = table.shares_buffer(&input) && input.shares_buffer(&scratch);
-        let parts: [Part; 3] = [|own| &own.table, |own| &own.input, |own| &own.scratch];
-        let mut state = Self { decoder, table, input, scratch, last: None };
-        let end = |part: &Part| part(&state).span().0 as usize + part(&state).span().1;
-        state.last = parts.into_iter().max_by_key(end).filter(|_| is_one_buffer);
-        Ok(state)
+        let buffer = PinnedBuffer::of(&table, [&input, &scratch].into_iter());
+        Ok(Self { decoder, table, input, scratch, buffer })
     }
 
     #[inline]
     fn is_in_place(&self) -> bool {
-        match self.last {
-            Some(part) => part(self).is_in_place(),
+        match &self.buffer {
+            Some(buffer) => buffer.is_in_place(),
             None => [&self.table, &self.input, &self.scratch].into_iter().all(Pinned::is_in_place),
         }
     }

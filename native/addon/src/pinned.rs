@@ -35,7 +35,7 @@ impl Pinned {
     }
 
     /// Both are views of one `ArrayBuffer`.
-    pub fn shares_buffer(&self, other: &Self) -> bool {
+    fn shares_buffer(&self, other: &Self) -> bool {
         let mut is_same = false;
         let (one, other) = (self.buffer(), other.buffer());
         // SAFETY: both are alive, the pointer is to a local.
@@ -86,4 +86,52 @@ pub fn bytes_of(env: sys::napi_env, array: sys::napi_value) -> Result<(*mut u8, 
     // An empty array may have no address; slices need one.
     let start = if start.is_null() { std::ptr::NonNull::dangling().as_ptr() } else { start.cast() };
     Ok((start, length))
+}
+
+/// The one `ArrayBuffer` that several pinned arrays are views of: as long as it has its length, all of them are in place.
+/// Node answers for a buffer sooner than for a typed array.
+pub struct PinnedBuffer {
+    length: usize,
+    env: sys::napi_env,
+    reference: sys::napi_ref,
+}
+
+impl PinnedBuffer {
+    /// `None` when the arrays do not share one.
+    pub fn of<'p>(first: &Pinned, mut others: impl Iterator<Item = &'p Pinned>) -> Option<Self> {
+        if !others.all(|other| first.shares_buffer(other)) {
+            return None;
+        }
+        let (env, buffer, mut reference) = (first.env, first.buffer(), null_mut());
+        let length = buffer_length(env, buffer)?;
+        // SAFETY: `buffer` is alive; the reference is deleted once, in `drop`.
+        let status = unsafe { sys::napi_create_reference(env, buffer, 1, &raw mut reference) };
+        (status == sys::Status::napi_ok).then_some(Self { length, env, reference })
+    }
+
+    /// The buffer's memory was neither transferred nor resized.
+    #[inline]
+    pub fn is_in_place(&self) -> bool {
+        let mut buffer = null_mut();
+        // SAFETY: the reference is strong and deleted only in `drop`; the pointer is to a local.
+        unsafe { sys::napi_get_reference_value(self.env, self.reference, &raw mut buffer) };
+        buffer_length(self.env, buffer) == Some(self.length)
+    }
+}
+
+impl Drop for PinnedBuffer {
+    fn drop(&mut self) {
+        // SAFETY: as for `Pinned`.
+        unsafe { sys::napi_delete_reference(self.env, self.reference) };
+    }
+}
+
+/// Bytes of an `ArrayBuffer`; `None` for anything else.
+#[inline]
+fn buffer_length(env: sys::napi_env, buffer: sys::napi_value) -> Option<usize> {
+    let mut length = 0;
+    // SAFETY: the pointer is to a local, or null for what is not wanted; Node answers anything but an `ArrayBuffer` with
+    // `napi_invalid_arg`.
+    let status = unsafe { sys::napi_get_arraybuffer_info(env, buffer, null_mut(), &raw mut length) };
+    (status == sys::Status::napi_ok).then_some(length)
 }
