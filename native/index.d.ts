@@ -9,6 +9,9 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
+/** CRC-32 (IEEE) of `bytes`; null where the processor has no instruction that makes it faster than zlib's. */
+export declare function crc32(bytes: Uint8Array): number | null
+
 /** CRC-32C of `bytes`; `seed` is the checksum of what stands before them. */
 export declare function crc32c(bytes: Uint8Array, seed?: number | undefined | null): number
 

@@ -773,7 +773,8 @@ if (
   }
 }
 
-const { crc32c, createDecoder, layout, version } = nativeBinding
+const { crc32, crc32c, createDecoder, layout, version } = nativeBinding
+export { crc32 }
 export { crc32c }
 export { createDecoder }
 export { layout }

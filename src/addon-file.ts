@@ -1,5 +1,5 @@
 /**
- * Looks at the addon's file before the system loads it. Loading one whose end is missing (a broken download, a full disk
+ * Loads the addon, and looks at its file before the system does. Loading one whose end is missing (a broken download, a full disk
  * while it was installed) is no error on Linux: the process dies of SIGBUS, and with it the reference decoder that could
  * have served. Elsewhere the loader itself looks.
  */
@@ -10,6 +10,13 @@ import { fileURLToPath } from 'node:url'
 const ELF_MAGIC = 0x7f454c46
 const ELF_HEADER_BYTES = 64
 const LIBCS = ['gnu', 'musl']
+const specifier: string = '#native'
+
+/** The addon's exports. Rejects when there is none that can be loaded. */
+export async function importAddon(): Promise<unknown> {
+  checkAddonFiles()
+  return import(specifier)
+}
 
 /** @throws Error that names the file, when one that the loader (native/index.js) may choose is cut off */
 export function checkAddonFiles(platform: string = process.platform, arch: string = process.arch): void {

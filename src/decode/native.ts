@@ -4,7 +4,7 @@
  */
 import { type Endpoint, ENDPOINTS, RECORD_HEADER_BYTES } from '../record.js'
 import { packageVersion } from '../version.js'
-import { checkAddonFiles } from '../addon-file.js'
+import { importAddon } from '../addon-file.js'
 import {
   type DecodedBatch,
   type Decoder,
@@ -70,16 +70,11 @@ interface QuickBuffer extends Buffer {
   utf8Write(text: string, offset: number): number
 }
 
-const specifier: string = '#native'
 /** The addon, or why it cannot be loaded. */
-const addonOrError: NativeAddon | Error = await loadAddon().catch((error: unknown) => {
-  return error instanceof Error ? error : new Error(String(error))
-})
-
-async function loadAddon(): Promise<NativeAddon> {
-  checkAddonFiles()
-  return (await import(specifier)) as NativeAddon
-}
+const addonOrError = await importAddon().then(
+  (addon) => addon as NativeAddon,
+  (error: unknown) => (error instanceof Error ? error : new Error(String(error))),
+)
 
 /** Every constant that both sides must agree on, by the name that the addon's `layout` uses. */
 export function expectedLayout(): Record<string, number> {

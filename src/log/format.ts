@@ -4,6 +4,7 @@
  * records are UTF-8, so nothing that a client sends can look like one.
  */
 import { crc32 } from 'node:zlib'
+import type { Crc32 } from './crc32.js'
 import { asBuffer } from '../as-buffer.js'
 
 /** Readers refuse a higher one. */
@@ -95,8 +96,16 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | 'invalid
   }
 }
 
-/** Writes the header in front of the records that stand in `frame` from byte FRAME_HEADER_BYTES on. */
-export function stampFrame(frame: Uint8Array, header: Omit<FrameHeader, 'bodyBytes'>): void {
+/**
+ * Writes the header in front of the records that stand in `frame` from byte FRAME_HEADER_BYTES on.
+ *
+ * @param checksum CRC-32
+ */
+export function stampFrame(
+  frame: Uint8Array,
+  header: Omit<FrameHeader, 'bodyBytes'>,
+  checksum: Crc32 = crc32,
+): void {
   const view = asBuffer(frame)
   view.set(FRAME_MAGIC)
   view.writeUInt16LE(FORMAT_VERSION, Frame.version)
@@ -107,7 +116,7 @@ export function stampFrame(frame: Uint8Array, header: Omit<FrameHeader, 'bodyByt
   writeU64(view, header.writtenMs, Frame.writtenMs)
   writeU64(view, header.epoch, Frame.epoch)
   view.set(header.writerId, Frame.writerId)
-  view.writeUInt32LE(crc32(view.subarray(COVERED_AT)), CHECKSUM_AT)
+  view.writeUInt32LE(checksum(view.subarray(COVERED_AT)), CHECKSUM_AT)
 }
 
 /** How many bytes the frame at the start of `bytes` takes, going by its header alone; undefined when none is there. */

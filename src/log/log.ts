@@ -9,6 +9,7 @@ import { LogUnavailable } from '../errors.js'
 import type { Say } from '../say.js'
 import { Availability, isFull } from './availability.js'
 import { Batch } from './batch.js'
+import type { Crc32 } from './crc32.js'
 import { stampFrame } from './format.js'
 import { hexOf, type Identity } from './identity.js'
 import type { Confirmation } from './presence.js'
@@ -25,6 +26,8 @@ export interface WriterOptions {
   /** The longest that a request waits for a disk that does not answer. */
   readonly commitTimeoutMs: number
   readonly presence: Confirmation
+  /** Of frames; zlib's unless given. */
+  readonly checksum?: Crc32
 }
 
 /** What its opening came upon. */
@@ -304,7 +307,8 @@ export class SegmentLog implements Log {
       const writtenMs = options.clock.nowMs()
       const segment = await segments.segmentFor(frame.length, writtenMs)
       const { writerId } = identity
-      stampFrame(frame, { records, firstOffset, writtenMs, epoch: segments.epoch, writerId })
+      const header = { records, firstOffset, writtenMs, epoch: segments.epoch, writerId }
+      stampFrame(frame, header, options.checksum)
       await segment.append(frame, () => this.confirm(batch))
     } catch (error) {
       batch.fail(this.lost(error))

@@ -2,6 +2,7 @@
 import { join } from 'node:path'
 import type { Clock } from '../clock.js'
 import type { Say } from '../say.js'
+import type { Crc32 } from './crc32.js'
 import { prepareDirectory } from './directories.js'
 import { SEGMENT_HEADER_BYTES } from './format.js'
 import { Identity } from './identity.js'
@@ -38,6 +39,8 @@ export interface LogOptions {
   readonly offsetMin?: number
   /** Without it nobody else can reach the directory. */
   readonly presence?: Confirmation
+  /** zlib's unless given. */
+  readonly checksum?: Crc32
 }
 
 const COMMIT_TIMEOUT_MS = 30_000

@@ -3,6 +3,7 @@ import type { Clock } from '../clock.js'
 import type { Config } from '../config.js'
 import type { LogUnavailable } from '../errors.js'
 import type { Say } from '../say.js'
+import { type Crc32, loadCrc32 } from '../log/crc32.js'
 import { Cursors } from '../log/cursor.js'
 import { prepareDirectory } from '../log/directories.js'
 import { acquireLock, type Lock } from '../log/lock.js'
@@ -59,7 +60,7 @@ export class OpenedStorage {
     let log: SegmentLog | undefined
     try {
       const { device } = await disk.stat(directory)
-      log = await openMainLog(parts, presence)
+      log = await openMainLog(parts, presence, await loadCrc32())
       const rejectsLog = await openRejectsLog(parts, presence, log.status().bytesMax)
       for (const one of [log, rejectsLog]) presence.add(() => one.missing())
       return new OpenedStorage(lock, log, rejectsLog, presence, device)
@@ -84,7 +85,7 @@ export class OpenedStorage {
   }
 }
 
-function openMainLog(parts: OpenParts, presence: Presence): Promise<SegmentLog> {
+function openMainLog(parts: OpenParts, presence: Presence, checksum: Crc32): Promise<SegmentLog> {
   const { config, directory, disk, clock, offsetMin } = parts
   const cursors = new Cursors(directory, disk, clock)
   return openLog({
@@ -96,6 +97,7 @@ function openMainLog(parts: OpenParts, presence: Presence): Promise<SegmentLog> 
     whenFull: config.logWhenFull,
     retentionMs: config.logRetentionMs,
     syncIntervalMs: 0,
+    checksum,
     cursors: async () => (await cursors.list()).map((cursor) => cursor.offset),
     offsetMin: offsetMin.log,
   })

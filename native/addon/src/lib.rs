@@ -153,3 +153,10 @@ pub fn version() -> &'static str {
 pub fn crc32c(bytes: &[u8], seed: Option<u32>) -> u32 {
     sluicegate_core::crc32c::crc32c(bytes, seed.unwrap_or(0))
 }
+
+/// CRC-32 (IEEE) of `bytes`; null where the processor has no instruction that makes it faster than zlib's.
+#[napi(js_name = "crc32", catch_unwind)]
+#[must_use]
+pub fn crc32(bytes: &[u8]) -> Option<u32> {
+    sluicegate_core::crc32::crc32(bytes)
+}

@@ -1,35 +1,12 @@
 //! CRC-32C (Castagnoli), as Kafka's record batches carry it.
 
 use crate::simd;
+use crate::slicing::{self, Tables};
 
 /// The polynomial with its bits reversed.
 const POLYNOMIAL: u32 = 0x82F6_3B78;
 
-const TABLES: [[u32; 256]; 8] = {
-    let mut tables = [[0; 256]; 8];
-    let mut index = 0;
-    while index < 256 {
-        let mut value = index as u32;
-        let mut bit = 0;
-        while bit < 8 {
-            value = value >> 1 ^ (POLYNOMIAL & (value & 1).wrapping_neg());
-            bit += 1;
-        }
-        tables[0][index] = value;
-        index += 1;
-    }
-    let mut table = 1;
-    while table < 8 {
-        let mut index = 0;
-        while index < 256 {
-            let value = tables[table - 1][index];
-            tables[table][index] = value >> 8 ^ tables[0][(value & 255) as usize];
-            index += 1;
-        }
-        table += 1;
-    }
-    tables
-};
+const TABLES: Tables = slicing::tables(POLYNOMIAL);
 
 /// The checksum of `bytes`; `seed` is that of what stands before them, 0 for nothing.
 #[must_use]
@@ -37,18 +14,8 @@ pub fn crc32c(bytes: &[u8], seed: u32) -> u32 {
     simd::crc32c(bytes, seed).unwrap_or_else(|| software(bytes, seed))
 }
 
-/// With tables, eight bytes at a time.
 fn software(bytes: &[u8], seed: u32) -> u32 {
-    let mut crc = !seed;
-    let mut words = bytes.chunks_exact(8);
-    for word in &mut words {
-        let value = u64::from_le_bytes(word.try_into().expect("eight bytes")) ^ u64::from(crc);
-        crc = (0..8).fold(0, |sum, index| sum ^ TABLES[7 - index][(value >> (8 * index)) as usize & 255]);
-    }
-    for &byte in words.remainder() {
-        crc = crc >> 8 ^ TABLES[0][(crc as u8 ^ byte) as usize];
-    }
-    !crc
+    !slicing::step(&TABLES, bytes, !seed)
 }
 
 #[cfg(test)]

@@ -16,6 +16,7 @@
 
 pub mod batch;
 mod body;
+pub mod crc32;
 pub mod crc32c;
 mod decoder;
 pub mod intern;
@@ -29,6 +30,7 @@ mod request;
 mod rules;
 mod scalar;
 mod simd;
+mod slicing;
 mod text;
 
 pub use decoder::{Call, Decoder, SCRATCH_BYTES_MORE};

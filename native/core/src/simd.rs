@@ -8,8 +8,9 @@
 mod x86 {
     use crate::scalar::{self, ALL, BLOCK, Masks};
     use std::arch::x86_64::{
-        __m128i, __m256i, _mm_cmpeq_epi8, _mm_crc32_u8, _mm_crc32_u64, _mm_loadu_si128, _mm_min_epu8,
-        _mm_movemask_epi8, _mm_or_si128, _mm_set1_epi8, _mm256_add_epi8, _mm256_and_si256,
+        __m128i, __m256i, _mm_clmulepi64_si128, _mm_cmpeq_epi8, _mm_crc32_u8, _mm_crc32_u64,
+        _mm_cvtsi32_si128, _mm_loadu_si128, _mm_min_epu8, _mm_movemask_epi8, _mm_or_si128, _mm_set_epi64x,
+        _mm_set1_epi8, _mm_storeu_si128, _mm_xor_si128, _mm256_add_epi8, _mm256_and_si256,
         _mm256_broadcastsi128_si256, _mm256_cmpeq_epi8, _mm256_cmpgt_epi32, _mm256_loadu_si256,
         _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_maskload_epi32, _mm256_min_epu8,
         _mm256_movemask_epi8, _mm256_or_si256, _mm256_permutevar8x32_epi32, _mm256_set1_epi8,
@@ -341,12 +342,61 @@ mod x86 {
         }
         !words.remainder().iter().fold(crc as u32, |crc, &byte| _mm_crc32_u8(crc, byte))
     }
+
+    /// Sixteen bytes that leave the same remainder as all whole vectors of the bytes, and what follows those.
+    type Folded<'a> = (Option<[u8; WIDTH]>, &'a [u8]);
+
+    /// For CRC-32: `crc` is the state before, and 0 the one before what is folded. Fewer than four vectors are left as they
+    /// are; `None` where the processor cannot.
+    pub fn fold_crc32(bytes: &[u8], crc: u32) -> Option<Folded<'_>> {
+        if !std::is_x86_feature_detected!("pclmulqdq") {
+            return None;
+        }
+        let (vectors, rest) = bytes.as_chunks();
+        Some(match vectors.split_first_chunk() {
+            // SAFETY: the feature is there.
+            Some((first, more)) => (Some(unsafe { fold_crc32_pclmulqdq(*first, more, crc) }), rest),
+            None => (None, bytes),
+        })
+    }
+
+    /// After Gopal and others, "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction" (2009). Bytes that
+    /// are d bits ahead are multiplied by x^d modulo the polynomial, which leaves the remainder as it is: the constants
+    /// are x^(d+32) and x^(d-32) for d = 512 and 128, with their bits reversed.
+    #[target_feature(enable = "pclmulqdq")]
+    fn fold_crc32_pclmulqdq(first: [[u8; WIDTH]; 4], more: &[[u8; WIDTH]], crc: u32) -> [u8; WIDTH] {
+        let vector = |bytes: &[u8; WIDTH]| {
+            // SAFETY: the array has WIDTH bytes; the load needs no alignment.
+            unsafe { _mm_loadu_si128(bytes.as_ptr().cast()) }
+        };
+        let fold = |sum, by, next| {
+            let (low, high) = (_mm_clmulepi64_si128::<0x00>(sum, by), _mm_clmulepi64_si128::<0x11>(sum, by));
+            _mm_xor_si128(_mm_xor_si128(low, high), next)
+        };
+        let by_64_bytes = _mm_set_epi64x(0x1_C6E4_1596, 0x1_5444_2BD4);
+        let by_16_bytes = _mm_set_epi64x(0x0_CCAA_009E, 0x1_7519_97D0);
+        let mut lanes = first.map(|bytes| vector(&bytes));
+        lanes[0] = _mm_xor_si128(lanes[0], _mm_cvtsi32_si128(crc.cast_signed()));
+        let (steps, last) = more.as_chunks::<4>();
+        for step in steps {
+            for (lane, bytes) in lanes.iter_mut().zip(step) {
+                *lane = fold(*lane, by_64_bytes, vector(bytes));
+            }
+        }
+        let [sum, lanes @ ..] = lanes;
+        let sum = lanes.into_iter().fold(sum, |sum, lane| fold(sum, by_16_bytes, lane));
+        let sum = last.iter().fold(sum, |sum, bytes| fold(sum, by_16_bytes, vector(bytes)));
+        let mut folded = [0; WIDTH];
+        // SAFETY: the array has WIDTH bytes; the store needs no alignment.
+        unsafe { _mm_storeu_si128(folded.as_mut_ptr().cast(), sum) };
+        folded
+    }
 }
 
 pub use crate::scalar::Masks;
 
 #[cfg(target_arch = "x86_64")]
-pub use x86::{crc32c, decode_base64, find_either, find_stop, mark, skip_plain};
+pub use x86::{crc32c, decode_base64, find_either, find_stop, fold_crc32, mark, skip_plain};
 
 #[cfg(not(target_arch = "x86_64"))]
 pub use crate::scalar::{decode_base64, find_either, find_stop, mark, skip_plain};
@@ -354,6 +404,12 @@ pub use crate::scalar::{decode_base64, find_either, find_stop, mark, skip_plain}
 /// There is no instruction for it that this file knows.
 #[cfg(not(target_arch = "x86_64"))]
 pub fn crc32c(_bytes: &[u8], _seed: u32) -> Option<u32> {
+    None
+}
+
+/// There is no instruction for it that this file knows.
+#[cfg(not(target_arch = "x86_64"))]
+pub fn fold_crc32(_bytes: &[u8], _crc: u32) -> Option<(Option<[u8; 16]>, &[u8])> {
     None
 }
 

@@ -2,7 +2,7 @@
  * CRC-32C (Castagnoli), which every record batch carries: hardware, through the addon, or tables here. Both have the
  * same test vectors, and a process uses the addon's only once it has shown that they agree.
  */
-import { checkAddonFiles } from '../../addon-file.js'
+import { importAddon } from '../../addon-file.js'
 
 /** The checksum of `bytes`; `seed` is that of what stands before them, 0 for nothing. */
 export type Crc32c = (bytes: Uint8Array, seed?: number) => number
@@ -50,8 +50,6 @@ export const javascriptCrc32c: Crc32c = (bytes, seed = 0) => {
   return ~crc >>> 0
 }
 
-const specifier: string = '#native'
-
 /** The addon's when it is there and right, else the one in JavaScript. */
 export async function loadCrc32c(): Promise<Crc32c> {
   const native = await nativeCrc32c().catch(() => undefined)
@@ -60,8 +58,7 @@ export async function loadCrc32c(): Promise<Crc32c> {
 
 /** Rejects when there is no addon that can be loaded. */
 async function nativeCrc32c(): Promise<Crc32c | undefined> {
-  checkAddonFiles()
-  const addon = (await import(specifier)) as { readonly crc32c?: Crc32c }
+  const addon = (await importAddon()) as { readonly crc32c?: Crc32c }
   return addon.crc32c
 }
 

@@ -1,0 +1,51 @@
+//! CRC-32 (IEEE), which the frames of the log carry.
+
+use crate::simd;
+use crate::slicing::{self, Tables};
+
+/// The polynomial with its bits reversed.
+const POLYNOMIAL: u32 = 0xEDB8_8320;
+
+const TABLES: Tables = slicing::tables(POLYNOMIAL);
+
+/// The checksum of `bytes`; `None` where the processor has no carry-less multiplication. There zlib is as fast.
+#[must_use]
+pub fn crc32(bytes: &[u8]) -> Option<u32> {
+    let (folded, rest) = simd::fold_crc32(bytes, !0)?;
+    let crc = folded.map_or(!0, |folded| slicing::step(&TABLES, &folded, 0));
+    Some(!slicing::step(&TABLES, rest, crc))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn software(bytes: &[u8]) -> u32 {
+        !slicing::step(&TABLES, bytes, !0)
+    }
+
+    /// The check value of the CRC catalogue, and zlib's of a longer text.
+    #[test]
+    fn known_values() {
+        assert_eq!(software(b"123456789"), 0xCBF4_3926);
+        assert_eq!(software(&[0; 32]), 0x190A_55AD);
+        assert_eq!(software(b""), 0);
+    }
+
+    #[test]
+    fn hardware_and_software_agree_on_every_length_and_place() {
+        let bytes: Vec<u8> = (0..700_u32).map(|index| ((index * index * 31) >> 3) as u8).collect();
+        for start in (0..9).filter(|_| crc32(b"").is_some()) {
+            for end in start..bytes.len() {
+                let whole = &bytes[start..end];
+                assert_eq!(crc32(whole), Some(software(whole)), "{start} to {end}");
+            }
+        }
+    }
+
+    #[test]
+    fn the_hardware_is_used_where_it_is() {
+        #[cfg(target_arch = "x86_64")]
+        assert_eq!(crc32(b"").is_some(), std::is_x86_feature_detected!("pclmulqdq"));
+    }
+}
