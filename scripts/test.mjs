@@ -1,5 +1,5 @@
 // `npm test [-- vitest arguments]`: sets up what is missing, runs the Rust tests and the TypeScript tests, and says at
-// the end which parts were skipped and why. `--soak` adds the long forms. SLUICEGATE_TEST_REQUIRE=all turns every skip
+// the end which parts were skipped and why. `--soak` runs the long forms instead. SLUICEGATE_TEST_REQUIRE=all turns every skip
 // into a failure.
 import { spawn } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs'
