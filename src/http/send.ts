@@ -12,10 +12,12 @@ export type Send = (reply: FastifyReply, status: number, headers: HeaderList, bo
  * make two of them, which node:http joins in a vectored write that costs several microseconds more.
  */
 export const sendAlone: Send = (reply, status, headers, body) => {
-  const { raw } = reply.hijack()
+  const { raw } = reply
   const bytes = Buffer.byteLength(body)
   if (status !== 204) headers.push('content-length', String(bytes))
+  // This may throw, and then the request is still to be answered.
   raw.writeHead(status, headers)
+  reply.hijack()
   if (bytes > 0) {
     // A reply that is pipelined behind another has no socket yet.
     const { socket } = raw
