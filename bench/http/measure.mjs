@@ -12,8 +12,8 @@ export function fileOf(bench, shape) {
   return path
 }
 
-/** A slice without a single answer says that the machine had no time for it, and nothing about the server. */
-const TRIES = 3
+/** A slice without a single answer says that the machine had no time for it, and nothing about the server: a longer one does. */
+const TRIES = 4
 
 /**
  * Full load for some seconds.
@@ -25,12 +25,19 @@ export async function slice(bench, { child, shape, connections, seconds }) {
   const file = fileOf(bench, shape)
   for (let tries = 1; tries <= TRIES; tries++) {
     const before = cpuOf(child.pid)
-    const load = await fullLoad({ port: child.port, connections, seconds, file, cpu: bench.cores.load })
+    const duration = seconds * tries
+    const load = await fullLoad({
+      port: child.port,
+      connections,
+      seconds: duration,
+      file,
+      cpu: bench.cores.load,
+    })
     const after = cpuOf(child.pid)
     if (load.requests > 0) return figuresOf(load, before, after, { shape, rss: rssOf(child.pid) })
   }
   throw new Error(
-    `not one answer in ${seconds} s, ${TRIES} times: this machine is too busy to measure anything`,
+    `not one answer in ${seconds * TRIES} s (${shape.name}): this machine is too busy to measure anything`,
   )
 }
 
