@@ -1,6 +1,10 @@
 /** What a request may cost: memory, room in the log, the length of its reply (P7). docs/PROTOCOL.md 4.2, 5.2, 7.1. */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 import { gzipSync } from 'node:zlib'
 import { afterEach, describe, expect, test } from 'vitest'
+import type { Receipt } from '../../src/intake.js'
 import { EVENT } from '../decode/harness.js'
 import {
   chunk,
@@ -22,6 +26,17 @@ afterEach(() => harness?.close())
 
 const json = JSON.stringify(EVENT)
 const MiB = 2 ** 20
+const RECEIPT: Receipt = {
+  requestId: '',
+  received: 1,
+  accepted: 1,
+  rejected: 0,
+  ignored: 0,
+  params: 0,
+  problems: [],
+  undecodable: false,
+  flags: [],
+}
 
 describe('reports (P7)', () => {
   test('2000 failed records with the longest names and ids there may be: each is listed, in 1.5 MB', async () => {
@@ -228,5 +243,37 @@ describe('the memory budget (P7)', () => {
     harness.log.release()
     await until(() => harness.budget.usedBytes === 0)
     expect(harness.lines).toEqual([])
+  })
+
+  const large = Buffer.from(json.padEnd(200_000))
+  const whole = requestBytes('/track', { headers: JSON_BODY, body: large })
+  const deflated = requestBytes('/track', { headers: GZIP, body: gzipSync(large) })
+  test.each([
+    ['one piece', [whole]],
+    ['several pieces', [whole.subarray(0, 1000), whole.subarray(1000, 100_000), whole.subarray(100_000)]],
+    ['gzip', [deflated]],
+  ])('a connection that is idle keeps nothing of its last body: %s', async (_, pieces) => {
+    const bodies: WeakRef<ArrayBufferLike>[] = []
+    harness = await startIngest({
+      take: ({ body }) => {
+        bodies.push(new WeakRef(body.buffer))
+        return Promise.resolve(RECEIPT)
+      },
+    })
+    const client = await Client.open(harness.port)
+    for (const piece of pieces) {
+      client.write(piece)
+      await sleep(10)
+    }
+    expect((await client.reply()).body).toBe('1')
+    expect(bodies).toHaveLength(1)
+    setFlagsFromString('--expose-gc')
+    const gc = runInNewContext('gc') as () => void
+    for (let turn = 0; turn < 20 && bodies[0]!.deref() !== undefined; turn++) {
+      await sleep(10)
+      gc()
+    }
+    expect([bodies[0]!.deref(), client.ended]).toEqual([undefined, false])
+    client.destroy()
   })
 })

@@ -87,11 +87,10 @@ export class BodyCollector {
   /** The listeners stay: nothing comes behind the end, and to take them off would cost more than the rest of this. */
   private finish(): void {
     this.over = true
-    this.sink.bodyReceived(this.body())
-  }
-
-  private body(): Buffer {
-    return this.whole?.subarray(0, this.received) ?? this.first ?? EMPTY
+    const body = this.whole?.subarray(0, this.received) ?? this.first ?? EMPTY
+    // Through the listeners an idle connection would keep it, outside of the budget.
+    this.first = this.whole = undefined
+    this.sink.bodyReceived(body)
   }
 
   private abort(): void {

@@ -280,6 +280,8 @@ export class Exchange implements Asked, BodySink, ReceiptSink, TimedReceiving {
 
   private release(): void {
     this.turn.end()
+    // An idle connection knows its last request, and so this.
+    this.body = EMPTY
     this.giveBack(this.heldBytes)
   }
 
