@@ -167,6 +167,21 @@ describe('an app with the plugin', () => {
     expect(reply.headers.get('access-control-allow-origin')).toBe('https://shop.example')
   })
 
+  it('P3: an answer that cannot be written, as the app reads heads less strictly, harms no neighbour', async () => {
+    const { parts, log } = memoryParts()
+    log.state = 'failed'
+    const app = ownersApp({ http: { insecureHTTPParser: true } } as FastifyServerOptions)
+    const address = await serve(app, { parts })
+    const ask = async (origin: string): Promise<Client> => {
+      const client = await Client.open(Number(new URL(address).port))
+      undo.push(() => client.destroy())
+      client.write(requestBytes('/mp/track', { headers: { ...JSON_BODY, Origin: origin }, body: EVENT }))
+      return client
+    }
+    await (await ask('\u0001')).closed()
+    expect((await (await ask('https://shop.example')).reply()).status).toBe(503)
+  })
+
   it('a hook of the app that refuses is no fault of ours: its status and headers go to the client, readable', async () => {
     const { parts, lines } = memoryParts()
     const app = ownersApp()

@@ -235,9 +235,11 @@ export class Exchange implements Asked, BodySink, ReceiptSink, TimedReceiving {
   failed(error: unknown): void {
     const { endpoint, services } = this
     if (error instanceof LogUnavailable) {
-      return this.answer(unavailable(endpoint, RETRY_LOG_S[error.reason]))
+      return this.answerFailure(unavailable(endpoint, RETRY_LOG_S[error.reason]), true)
     }
-    if (error instanceof NotAcknowledged) return this.answer(unavailable(endpoint, RETRY_KAFKA_S))
+    if (error instanceof NotAcknowledged) {
+      return this.answerFailure(unavailable(endpoint, RETRY_KAFKA_S), true)
+    }
     this.collector?.stop()
     this.received()
     services.counts.failures++
@@ -245,11 +247,15 @@ export class Exchange implements Asked, BodySink, ReceiptSink, TimedReceiving {
     this.answerFailure(refusal(endpoint, 500, 'internal error'))
   }
 
-  /** Nothing may be thrown from here: there is nobody left to catch it. */
-  private answerFailure(answer: Answer): void {
+  /**
+   * Nothing may be thrown from here: there is nobody left to catch it, and the others of a batch are to be told too.
+   *
+   * @param isRead its body was read, or does not matter
+   */
+  private answerFailure(answer: Answer, isRead = this.reply.request.raw.complete): void {
     try {
       if (this.reply.sent) this.release()
-      else if (this.reply.request.raw.complete) this.answer(answer)
+      else if (isRead) this.answer(answer)
       else this.refuse(answer)
     } catch {
       this.reply.request.raw.socket.destroy()
