@@ -159,7 +159,11 @@ export class Board {
     if (possibleDuplicate) this.possibleDuplicates += records
   }
 
-  /** Of the topic, whatever the partition: the number of partitions may have been another. */
+  /** Of the topic, as what is found: the number of partitions may have been another. */
+  unknownFrom({ topic }: Lane): number {
+    return this.topics.get(topic)?.unknownFrom ?? 0
+  }
+
   found({ topic }: Lane, logOffset: number): void {
     this.topics.get(topic)?.noteArrived(logOffset)
   }
@@ -211,6 +215,8 @@ export class Board {
     for (const topic of state.topics) this.topicNamed(topic.name).restore(topic, head)
     if (!doubtful) return
     this.lostTo = source.durableOffset
+    // It may have been used for partitions of which the state does not tell.
+    this.producer = undefined
     say('warn', 'a part of the shipping state is damaged: what was sent is looked for in the topics')
     for (const topic of this.topics.values()) topic.beUnknown(head)
   }

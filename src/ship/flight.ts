@@ -27,7 +27,7 @@ export class Flight implements FlightState {
   /** Not all of its records can be read again: the rest is lost to damage or retention. */
   isShort = false
   /** Offsets of its records that a search has found. */
-  found: number[] = []
+  found = new Set<number>()
   /** What it adds to the memory in use. */
   bytes = 0
 
@@ -62,7 +62,7 @@ export class Flight implements FlightState {
 
   /** Of its records, as far as it is known: those that it has, or those that were found. */
   get offsets(): readonly number[] {
-    return this.contents.length > 0 ? this.contents.map(({ offset }) => offset) : this.found
+    return this.contents.length > 0 ? this.contents.map(({ offset }) => offset) : [...this.found]
   }
 
   /** The same batch with something else about it, which is not on disk yet. */

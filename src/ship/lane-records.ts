@@ -98,9 +98,16 @@ export class LaneRecords {
     }
     this.taken = offset + 1
     const copy = this.queue.copy(record)
-    if (offset <= (this.flights.at(-1)?.last ?? -1) && this.refill(copy)) return
+    if (offset <= (this.flights.at(-1)?.last ?? -1)) return this.refill(copy)
     if (offset < this.missedTo && this.missed > 0) this.missed--
     this.use(this.queue.push(copy, nowMs))
+  }
+
+  /** A record is left out, since it is there already: a batch is all that the lane has from its first to its last record. */
+  leaveOut({ offset }: LogRecord): void {
+    if (offset < this.taken || this.behind) return
+    this.taken = offset + 1
+    this.queue.cut(offset)
   }
 
   /** Reading goes back for it, to `taken`. */
@@ -181,12 +188,11 @@ export class LaneRecords {
     this.memory.used += bytes
   }
 
-  /** Whether the record belongs to a batch that is being read again. */
-  private refill(record: ShipRecord): boolean {
+  /** For a batch that is being read again. What stands between batches was found at the broker when they were made. */
+  private refill(record: ShipRecord): void {
     const flight = this.flights.find(({ first, last }) => first <= record.offset && record.offset <= last)
-    if (flight === undefined || flight.isWhole || flight.done) return flight !== undefined
+    if (flight === undefined || flight.isWhole || flight.done) return
     this.use(flight.add(record))
     this.refilling = this.flights.some(({ isWhole, done }) => !isWhole && !done)
-    return true
   }
 }

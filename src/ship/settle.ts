@@ -14,6 +14,8 @@ import { type ProducerIdentity, type SinkCause, SinkDenied, SinkUnavailable } fr
 export interface SettleParts extends Pick<ShipperParts, 'sink' | 'writerId'> {
   /** Everything below may have been sent by an earlier life of ours. */
   readonly sentBefore: number
+  /** Where the state was lost: a record from here on may have been sent to this partition. */
+  readonly unknownFrom: number
   /** A record that no batch of ours tells of, because the state was lost, is there. */
   readonly onFound: (logOffset: number) => void
   /** It cannot be found out what arrived: for the operator. */
@@ -64,7 +66,7 @@ async function search(lane: Lane, parts: SettleParts): Promise<readonly Flight[]
   const denied = await markFound(lane, parts)
   if (denied !== undefined) parts.onDoubt(denied)
   const producer = await nextProducer(lane, parts)
-  const isDivided = lane.flights.some(({ found, records }) => found.length > 0 && found.length < records)
+  const isDivided = lane.flights.some(({ found, records }) => found.size > 0 && found.size < records)
   const arrived = isDivided ? startOver(lane, parts) : lane.takeDone()
   if (denied === undefined) lane.restamp(producer, readable(lane))
   else resend(lane, producer, parts.sentBefore, 0)
@@ -81,30 +83,33 @@ async function search(lane: Lane, parts: SettleParts): Promise<readonly Flight[]
 function startOver(lane: Lane, { onFound }: SettleParts): readonly Flight[] {
   const flights = lane.startOver()
   for (const { found } of flights) for (const offset of found) onFound(offset)
-  return flights.filter(({ found }) => found.length > 0)
+  return flights.filter(({ found }) => found.size > 0)
 }
 
 /** Marks what the partition has. Answers why it may not be read. */
 async function markFound(
   lane: Lane,
-  { sink, writerId, onFound }: SettleParts,
+  { sink, writerId, unknownFrom, onFound }: SettleParts,
 ): Promise<SinkCause | undefined> {
   const { topic, partition, brokerOffset, flights } = lane
-  const oldest = lane.unknownFrom ?? flights[0]?.first ?? 0
-  for (const flight of flights) flight.found = []
+  for (const flight of flights) flight.found.clear()
   try {
     for await (const found of sink.scan(topic, partition, brokerOffset)) {
       const { logOffset } = found
-      if (found.writerId !== writerId || logOffset < oldest) continue
+      if (found.writerId !== writerId) continue
       const flight = flights.find(({ first, last }) => first <= logOffset && logOffset <= last)
-      if (flight?.found.push(logOffset) === 1) flight.brokerOffset = found.brokerOffset
-      if (flight === undefined && lane.unknownFrom !== undefined) onFound(logOffset)
+      if (flight === undefined) {
+        if (lane.unknownFrom !== undefined && logOffset >= unknownFrom) onFound(logOffset)
+        continue
+      }
+      if (flight.found.size === 0) flight.brokerOffset = found.brokerOffset
+      flight.found.add(logOffset)
     }
   } catch (error) {
     if (error instanceof SinkDenied) return error.cause
     throw error
   }
-  for (const flight of flights) flight.done ||= flight.found.length === flight.records
+  for (const flight of flights) flight.done ||= flight.found.size === flight.records
   return undefined
 }
 
@@ -113,8 +118,13 @@ function readable(lane: Lane): Flight[] {
   return lane.flights.map((flight) => flight.asRead()).filter((flight) => flight !== undefined)
 }
 
-async function nextProducer({ producer }: Lane, { sink }: SettleParts): Promise<ProducerIdentity> {
-  if (producer === undefined || producer.epoch >= EPOCH_MAX) return sink.producerIdentity()
+async function nextProducer(
+  { producer, unknownFrom }: Lane,
+  { sink }: SettleParts,
+): Promise<ProducerIdentity> {
+  // The next epoch may be in use where the state was lost: another batch would be taken for what was sent under it.
+  const isKnown = producer !== undefined && unknownFrom === undefined
+  if (!isKnown || producer.epoch >= EPOCH_MAX) return sink.producerIdentity()
   return { id: producer.id, epoch: producer.epoch + 1 }
 }
 

@@ -231,6 +231,7 @@ export class Shipper {
       sink,
       writerId,
       sentBefore: source.durableOffset,
+      unknownFrom: this.board.unknownFrom(lane),
       onFound: (offset) => this.board.found(lane, offset),
       onDoubt: (cause) => this.board.doubt(lane, cause),
     })

@@ -86,8 +86,10 @@ export class Topic {
       return undefined
     }
     if (offset < this.waitingTo && this.waiting > 0) this.waiting--
-    if (this.arrived?.has(offset) === true) return undefined
-    return this.lanes[partitionOf(keyHash, this.partitions)]
+    const lane = this.lanes[partitionOf(keyHash, this.partitions)]!
+    if (this.arrived?.has(offset) !== true) return lane
+    lane.leaveOut(record)
+    return undefined
   }
 
   /** Whether the lane's next record waits for a change of the number of partitions. */
@@ -113,8 +115,16 @@ export class Topic {
     // A second change while the first is under way is seen again when that is over.
     if (partitions <= known || this.next !== undefined) return undefined
     this.next = { partitions, from: head }
+    // The state that was lost may have known of them.
+    const isUnknown = this.unknownFrom < Infinity
     this.addLanes(partitions, head)
+    if (isUnknown) for (const lane of this.lanes.slice(known)) lane.beUnknown()
     return `${this.name} has ${partitions} partitions now (${known} before), which count from offset ${head} on`
+  }
+
+  /** The first offset that may still be given to a lane whose state was lost. */
+  get unknownFrom(): number {
+    return Math.min(...this.lanes.map(({ unknownFrom = Infinity }) => unknownFrom))
   }
 
   noteArrived(offset: number): void {

@@ -1,0 +1,169 @@
+/** Random lives of a shipper: what may happen to it and around it, and what has to be true in the end. */
+import * as fc from 'fast-check'
+import { expect, vi } from 'vitest'
+import { ShipLives } from './lives.js'
+
+export type Command =
+  | { readonly do: 'append'; readonly count: number; readonly poison: boolean }
+  | { readonly do: 'wait'; readonly ms: number }
+  | { readonly do: 'kill'; readonly steps: number; readonly made: boolean }
+  | { readonly do: 'power'; readonly seed: number }
+  | {
+      readonly do: 'faults'
+      readonly faults: ('lost_request' | 'lost_reply' | 'not_enough_replicas' | undefined)[]
+    }
+  | { readonly do: 'outage'; readonly ms: number; readonly forget: boolean }
+  | { readonly do: 'forget' }
+  | { readonly do: 'rot'; readonly slot: number }
+  | { readonly do: 'lose state' }
+  | { readonly do: 'partitions'; readonly more: number }
+  | { readonly do: 'limit'; readonly bytes: number }
+  | { readonly do: 'stands'; readonly topic: string; readonly ms: number }
+
+const command: fc.Arbitrary<Command> = fc.oneof(
+  {
+    weight: 5,
+    arbitrary: fc.record({
+      do: fc.constant('append' as const),
+      count: fc.integer({ min: 1, max: 60 }),
+      poison: fc.boolean(),
+    }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({ do: fc.constant('wait' as const), ms: fc.integer({ min: 1, max: 400 }) }),
+  },
+  {
+    weight: 4,
+    arbitrary: fc.record({
+      do: fc.constant('kill' as const),
+      steps: fc.integer({ min: 1, max: 60 }),
+      made: fc.boolean(),
+    }),
+  },
+  { weight: 2, arbitrary: fc.record({ do: fc.constant('power' as const), seed: fc.nat() }) },
+  {
+    weight: 3,
+    arbitrary: fc.record({
+      do: fc.constant('faults' as const),
+      faults: fc.array(
+        fc.constantFrom(
+          'lost_request' as const,
+          'lost_reply' as const,
+          'not_enough_replicas' as const,
+          undefined,
+        ),
+        { maxLength: 8 },
+      ),
+    }),
+  },
+  {
+    weight: 2,
+    arbitrary: fc.record({
+      do: fc.constant('outage' as const),
+      ms: fc.integer({ min: 10, max: 5000 }),
+      forget: fc.boolean(),
+    }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('rot' as const), slot: fc.integer({ min: 0, max: 1 }) }),
+  },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('lose state' as const) }) },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('forget' as const) }) },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('partitions' as const), more: fc.integer({ min: 1, max: 3 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({ do: fc.constant('limit' as const), bytes: fc.integer({ min: 150, max: 800 }) }),
+  },
+  {
+    weight: 1,
+    arbitrary: fc.record({
+      do: fc.constant('stands' as const),
+      topic: fc.constantFrom('t.track', 't.engage'),
+      ms: fc.integer({ min: 10, max: 3000 }),
+    }),
+  },
+)
+
+/** Those that a shipper, its disk and its brokers use. */
+export const fakeTimers = (): unknown =>
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'Date'] })
+
+const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
+
+async function perform(lives: ShipLives, one: Command): Promise<void> {
+  if (one.do === 'append') lives.append(one.count, 5, one.poison ? 'poison' : 'x')
+  if (one.do === 'wait') await pass(one.ms)
+  if (one.do === 'kill') {
+    lives.life.killAfter(one.steps, one.made)
+    await pass(200)
+  }
+  if (one.do === 'power') lives.power({ seed: one.seed })
+  if (one.do === 'faults') lives.faults.push(...one.faults)
+  if (one.do === 'outage') {
+    lives.setDown(true)
+    await pass(one.ms)
+    if (one.forget) lives.broker.forget()
+    lives.setDown(false)
+  }
+  if (one.do === 'forget') {
+    // What was on its way comes first: the broker forgets those alone from whom it has heard nothing for long.
+    lives.kill()
+    await pass(20)
+    lives.broker.forget()
+  }
+  if (one.do === 'rot' || one.do === 'lose state') {
+    lives.kill()
+    await pass(20)
+    await lives.damageState(one.do === 'rot' ? one.slot : undefined)
+  }
+  if (one.do === 'partitions') lives.broker.topics.get('t.track')!.grow(Math.min(9, 3 + one.more))
+  if (one.do === 'limit') lives.broker.topics.get('t.engage')!.messageBytesMax = one.bytes
+  if (one.do === 'stands') {
+    lives.sink.standing.add(one.topic)
+    await pass(one.ms)
+    lives.sink.standing.delete(one.topic)
+  }
+}
+
+async function finish(lives: ShipLives): Promise<void> {
+  lives.faults = []
+  lives.kill()
+  await pass(50)
+  await lives.start()
+  for (let round = 0; round < 120 && lives.lag > 0; round++) await pass(5000)
+}
+
+/** What happens in a life, and the seed of its chances. */
+export const life: fc.Arbitrary<[Command[], number]> = fc.tuple(
+  fc.array(command, { minLength: 3, maxLength: 25 }),
+  fc.nat(),
+)
+
+/** On fake timers: every record arrives once, and those of a key in order. */
+export async function liveThrough([commands, seed]: [Command[], number]): Promise<ShipLives> {
+  const lives = new ShipLives({ seed })
+  try {
+    await lives.start()
+    for (const one of commands) {
+      await perform(lives, one)
+      if (lives.life.dead) {
+        await pass(20)
+        await lives.start()
+      }
+    }
+    await finish(lives)
+    expect(lives.lag).toBe(0)
+    lives.expectExactlyOnce()
+    expect(lives.sink.outMost).toBeLessThanOrEqual(5)
+  } finally {
+    lives.kill()
+    // What killed lives were waiting for would be gone through in every life that follows.
+    vi.clearAllTimers()
+  }
+  return lives
+}
