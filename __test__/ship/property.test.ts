@@ -123,6 +123,17 @@ const FOUND: [Command[], number][] = [
     ],
     3,
   ],
+  // Routes that are new since the state was lost counted from before what former ones had sent.
+  [
+    [
+      { do: 'append', count: 1, poison: false },
+      { do: 'wait', ms: 16 },
+      { do: 'lose state' },
+      { do: 'outage', ms: 1, forget: false },
+      { do: 'routes', own: true },
+    ],
+    0,
+  ],
 ]
 
 it('P1, P6: through random lives of shipper, disk and brokers every record arrives once, and those of a key in order', async () => {

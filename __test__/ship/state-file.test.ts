@@ -67,6 +67,7 @@ it('comes back as it was, with every member', async () => {
         next: { partitions: 6, from: 80 },
         waitingFrom: undefined,
         unknown: false,
+        doubtfulTo: 0,
         lanes: [
           lane(),
           lane({
@@ -79,7 +80,16 @@ it('comes back as it was, with every member', async () => {
           }),
         ],
       },
-      { name: 'u', id: '', partitions: 0, next: undefined, waitingFrom: 61, unknown: true, lanes: [] },
+      {
+        name: 'u',
+        id: '',
+        partitions: 0,
+        next: undefined,
+        waitingFrom: 61,
+        unknown: true,
+        doubtfulTo: 62,
+        lanes: [],
+      },
     ],
   })
   await saved(full)
@@ -105,6 +115,7 @@ it('a state that outgrows its slot gets a larger file, and a crash leaves the ol
         next: undefined,
         waitingFrom: undefined,
         unknown: false,
+        doubtfulTo: 0,
         lanes: [],
       },
     ],
@@ -218,6 +229,7 @@ it('the cursor is the least of all that is not done with', () => {
     next: undefined,
     waitingFrom: undefined,
     unknown: false,
+    doubtfulTo: 0,
     lanes: [],
   }
   expect(cursorOf(stateOf(100))).toBe(100)

@@ -141,14 +141,18 @@ export class Board {
     this.producer = sink.exactlyOnce ? await sink.producerIdentity() : NOBODY
   }
 
-  /** Ends changes of partitions and routes whose time has come; whether one has. */
-  async advance(): Promise<boolean> {
+  /**
+   * Ends changes of partitions and routes whose time has come; whether one has.
+   *
+   * @param saved the state on disk
+   */
+  async advance(saved: ShipState | undefined): Promise<boolean> {
     let changed = false
     for (const topic of this.topics.values()) {
       changed = topic.finishSearch() || changed
       changed = topic.finishChange() || changed
     }
-    return (await this.finishRoutes()) || changed
+    return (await this.finishRoutes(saved)) || changed
   }
 
   delivered({ records, possibleDuplicate }: Flight, nowMs: number): void {
@@ -198,7 +202,7 @@ export class Board {
       const why = isLost ? 'the shipping state is damaged' : 'the shipping state is missing'
       say('warn', `${why}: what has been sent from offset ${this.head} on is looked for in the topics`)
       this.lostTo = source.durableOffset
-      for (const topic of this.topics.values()) topic.beUnknown(this.head)
+      this.beUnknown(await store.hasOtherTables(this.routes))
     }
   }
 
@@ -208,17 +212,31 @@ export class Board {
     Object.assign(this, { clusterId, producer, head, lostTo, routes })
     const configured = await store.keepTable(this.options.routes)
     const table = await store.table(routes)
-    if (configured !== routes) this.nextRoutes = { id: configured, from: state.nextRoutes?.from ?? head }
+    if (doubtful) this.lostTo = source.durableOffset
+    // What was sent before the state was lost is looked for in the topics of the routes in force.
+    const from = state.nextRoutes?.from ?? Math.max(head, this.lostTo)
+    if (configured !== routes) this.nextRoutes = { id: configured, from }
     if (table === undefined)
       say('error', 'the former routes are lost: what was under way goes by the present ones')
     this.route(table ?? this.options.routes)
     for (const topic of state.topics) this.topicNamed(topic.name).restore(topic, head)
     if (!doubtful) return
-    this.lostTo = source.durableOffset
     // It may have been used for partitions of which the state does not tell.
     this.producer = undefined
     say('warn', 'a part of the shipping state is damaged: what was sent is looked for in the topics')
-    for (const topic of this.topics.values()) topic.beUnknown(head)
+    // The next routes may have been in force already.
+    for (const name of topicsOf(this.options.routes)) this.topicNamed(name)
+    this.beUnknown(state.nextRoutes !== undefined && state.nextRoutes.id !== configured)
+  }
+
+  /** What was sent is looked for, each record where it goes now: it was sent elsewhere if routes were others. */
+  private beUnknown(wasElsewhere: boolean): void {
+    if (wasElsewhere) {
+      const text =
+        'former routes may have sent some of it to other topics: it comes again as possible duplicates'
+      this.parts.say('warn', text)
+    }
+    for (const topic of this.topics.values()) topic.beUnknown(wasElsewhere ? this.lostTo : 0)
   }
 
   private route(table: RouteTable): void {
@@ -239,9 +257,11 @@ export class Board {
   }
 
   /** The next table, once the feeder has come to where it begins and everything before is done with. */
-  private async finishRoutes(): Promise<boolean> {
+  private async finishRoutes(saved: ShipState | undefined): Promise<boolean> {
     const { nextRoutes } = this
     if (nextRoutes === undefined || this.headOf() < nextRoutes.from) return false
+    // Should the state be lost that has them in force, the one before has to tell that they may be.
+    if (saved?.nextRoutes?.id !== nextRoutes.id) return false
     for (const { waitingFrom } of this.topics.values()) if (waitingFrom !== undefined) return false
     for (const lane of this.lanes()) if (!lane.isIdle || lane.unknownFrom !== undefined) return false
     this.routes = nextRoutes.id

@@ -64,7 +64,8 @@ export class Lane extends LaneRecords {
   }
 
   /** What was sent is not known: the partition has to be searched before anything else is. */
-  beUnknown(): void {
+  beUnknown(doubtfulTo = 0): void {
+    this.doubtfulTo = Math.max(this.doubtfulTo, doubtfulTo)
     this.unknownFrom ??= this.oldest ?? this.taken
     this.searchedAt = this.brokerOffset
     this.searched = false

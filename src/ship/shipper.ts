@@ -164,7 +164,7 @@ export class Shipper {
     if (this.failed !== undefined) throw this.failed
     const { board } = this
     this.lookAgain()
-    if (await board.advance()) this.dirty = true
+    if (await board.advance(this.saved)) this.dirty = true
     for (const lane of board.lanes()) this.tend(lane)
     await this.plan()
     const saves = this.mustSave()

@@ -36,6 +36,8 @@ export interface TopicState {
   readonly waitingFrom: number | undefined
   /** Of a topic that was never seen: what of it is at the broker is not known. */
   readonly unknown: boolean
+  /** Records below may be in another topic already: the state was lost, and routes were once others. */
+  readonly doubtfulTo: number
   /** Partitions without one have nothing below `head`. */
   readonly lanes: readonly LaneState[]
 }
@@ -88,7 +90,7 @@ export function encodeState(state: ShipState): string {
     lost_to: lostTo,
     routes,
     next_routes: nextRoutes ?? null,
-    topics: topics.map(({ name, id, partitions, next, waitingFrom, unknown, lanes }) => {
+    topics: topics.map(({ name, id, partitions, next, waitingFrom, unknown, doubtfulTo, lanes }) => {
       const from = waitingFrom ?? null
       return {
         name,
@@ -97,6 +99,7 @@ export function encodeState(state: ShipState): string {
         next: next ?? null,
         waiting_from: from,
         unknown,
+        doubtful_to: doubtfulTo,
         lanes: lanes.map(laneOut),
       }
     }),
@@ -161,6 +164,7 @@ interface StateOut {
     readonly next: TopicState['next'] | null
     readonly waiting_from: number | null
     readonly unknown: boolean
+    readonly doubtful_to: number
     readonly lanes: readonly LaneOut[]
   }[]
 }
@@ -186,14 +190,17 @@ export function decodeState(text: string): ShipState {
     lostTo: out.lost_to,
     routes: out.routes,
     nextRoutes: out.next_routes ?? undefined,
-    topics: out.topics.map(({ next, waiting_from: waitingFrom, lanes, ...topic }) => {
-      return {
-        ...topic,
-        next: next ?? undefined,
-        waitingFrom: waitingFrom ?? undefined,
-        lanes: lanes.map(laneIn),
-      }
-    }),
+    topics: out.topics.map(
+      ({ next, waiting_from: waitingFrom, doubtful_to: doubtfulTo, lanes, ...topic }) => {
+        return {
+          ...topic,
+          next: next ?? undefined,
+          waitingFrom: waitingFrom ?? undefined,
+          doubtfulTo,
+          lanes: lanes.map(laneIn),
+        }
+      },
+    ),
   }
 }
 

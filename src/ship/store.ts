@@ -1,5 +1,5 @@
 /** What the shipper keeps in `DIR/<writer>/ship/`: its state, and the route tables that the state names. */
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { unlessMissing } from '../log/disk-errors.js'
 import { replaceFile } from '../log/replace-file.js'
 import type { Disk } from '../log/types.js'
@@ -52,6 +52,13 @@ export class ShipStore {
     } finally {
       await file.close()
     }
+  }
+
+  /** Whether any table but this one may ever have been in force. */
+  async hasOtherTables(id: string): Promise<boolean> {
+    const names = await this.disk.readdir(this.directory)
+    const own = basename(this.tablePath(id))
+    return names.some((name) => name.startsWith('routes-') && name.endsWith('.json') && name !== own)
   }
 
   /** Before a state names it. */

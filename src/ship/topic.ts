@@ -26,6 +26,8 @@ export class Topic {
   waitingFrom: number | undefined
   /** What of it is at the broker is not known: the state was lost. */
   unknown = false
+  /** Records below may be in another topic already, where none of its lanes looks for them. */
+  doubtfulTo = 0
   /** Records that came before the topic was ever seen and have not been read again. */
   waiting = 0
   /** Records that a search has found, of which no state told. */
@@ -40,8 +42,8 @@ export class Topic {
     private readonly makeLane: MakeLane,
   ) {}
 
-  restore({ id, partitions, next, waitingFrom, unknown, lanes }: TopicState, head: number): void {
-    Object.assign(this, { id, partitions, next, waitingFrom, unknown })
+  restore({ lanes, ...state }: TopicState, head: number): void {
+    const { partitions, next } = Object.assign(this, state)
     this.addLanes(Math.max(partitions, next?.partitions ?? 0), head)
     for (const lane of lanes) {
       const made = this.makeLane(this.name, lane.partition, lane.from ?? head)
@@ -50,12 +52,11 @@ export class Topic {
     }
   }
 
-  /** What of its records from `head` on, or of those that it waits with, is at the broker is not known. */
-  beUnknown(head: number): void {
-    for (const lane of this.lanes) lane.beUnknown()
-    if (this.partitions > 0) return
-    this.unknown = true
-    this.waitingFrom ??= head
+  /** What of its records that are not done with is at the broker is not known. */
+  beUnknown(doubtfulTo = 0): void {
+    this.doubtfulTo = Math.max(this.doubtfulTo, doubtfulTo)
+    for (const lane of this.lanes) lane.beUnknown(doubtfulTo)
+    this.unknown = this.partitions === 0
   }
 
   /**
@@ -65,13 +66,13 @@ export class Topic {
    * @param head a lane that has nothing below it is stated so
    */
   state(head: number): TopicState {
-    const { name, id, partitions, next, waitingFrom, unknown, arrivedTo } = this
+    const { name, id, partitions, next, waitingFrom, unknown, doubtfulTo, arrivedTo } = this
     const plain = this.lanes.map((lane) => lane.state())
     const isFound = plain.some(({ from }) => (from ?? head) < arrivedTo)
     const lanes = (isFound ? this.lanes.map((lane) => lane.unknownState(head)) : plain).filter(
-      ({ producer, from, doubtfulTo }) => producer !== undefined || from !== undefined || doubtfulTo > 0,
+      (lane) => lane.producer !== undefined || lane.from !== undefined || lane.doubtfulTo > doubtfulTo,
     )
-    return { name, id, partitions, next, waitingFrom, unknown, lanes }
+    return { name, id, partitions, next, waitingFrom, unknown, doubtfulTo, lanes }
   }
 
   /** The lane that takes the record now; undefined when it has to wait: it is then noted. */
@@ -190,7 +191,9 @@ export class Topic {
 
   private addLanes(partitions: number, from: number): void {
     for (let partition = this.lanes.length; partition < partitions; partition++) {
-      this.lanes.push(this.makeLane(this.name, partition, from))
+      const lane = this.makeLane(this.name, partition, from)
+      lane.doubtfulTo = this.doubtfulTo
+      this.lanes.push(lane)
     }
   }
 

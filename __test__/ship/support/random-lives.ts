@@ -1,7 +1,10 @@
 /** Random lives of a shipper: what may happen to it and around it, and what has to be true in the end. */
 import * as fc from 'fast-check'
 import { expect, vi } from 'vitest'
-import { ShipLives } from './lives.js'
+import { ROUTES, ShipLives } from './lives.js'
+
+/** Some records of `t.track` go elsewhere. */
+const OWN_ROUTES = { prefix: 't.', tokens: { tok0: { track: 'own' } } }
 
 export type Command =
   | { readonly do: 'append'; readonly count: number; readonly poison: boolean }
@@ -17,6 +20,7 @@ export type Command =
   | { readonly do: 'rot'; readonly slot: number }
   | { readonly do: 'lose state' }
   | { readonly do: 'partitions'; readonly more: number }
+  | { readonly do: 'routes'; readonly own: boolean }
   | { readonly do: 'limit'; readonly bytes: number }
   | { readonly do: 'stands'; readonly topic: string; readonly ms: number }
 
@@ -75,6 +79,7 @@ const command: fc.Arbitrary<Command> = fc.oneof(
     weight: 1,
     arbitrary: fc.record({ do: fc.constant('partitions' as const), more: fc.integer({ min: 1, max: 3 }) }),
   },
+  { weight: 1, arbitrary: fc.record({ do: fc.constant('routes' as const), own: fc.boolean() }) },
   {
     weight: 1,
     arbitrary: fc.record({ do: fc.constant('limit' as const), bytes: fc.integer({ min: 150, max: 800 }) }),
@@ -122,6 +127,10 @@ async function perform(lives: ShipLives, one: Command): Promise<void> {
     await lives.damageState(one.do === 'rot' ? one.slot : undefined)
   }
   if (one.do === 'partitions') lives.broker.topics.get('t.track')!.grow(Math.min(9, 3 + one.more))
+  if (one.do === 'routes') {
+    lives.kill()
+    lives.routes = one.own ? OWN_ROUTES : ROUTES
+  }
   if (one.do === 'limit') lives.broker.topics.get('t.engage')!.messageBytesMax = one.bytes
   if (one.do === 'stands') {
     lives.sink.standing.add(one.topic)
@@ -144,9 +153,21 @@ export const life: fc.Arbitrary<[Command[], number]> = fc.tuple(
   fc.nat(),
 )
 
+/** What damage to the state may bring about, if more came together: as narrow as docs/KAFKA.md has it. */
+function afterDamage(commands: readonly Command[], said: readonly string[]) {
+  const isDamaged = commands.some((one) => one.do === 'lose state' || one.do === 'rot')
+  const isRouted = commands.some((one) => one.do === 'routes' && one.own)
+  const elsewhere = said.some((text) => text.startsWith('former routes'))
+  if (elsewhere) expect({ isDamaged, isRouted }).toEqual({ isDamaged: true, isRouted: true })
+  const limits = commands.flatMap((one) => (one.do === 'limit' ? [one.bytes] : []))
+  const isEnlarged = limits.some((bytes, at) => bytes > (limits[at - 1] ?? Infinity))
+  return { elsewhere, enlarged: isDamaged && isEnlarged }
+}
+
 /** On fake timers: every record arrives once, and those of a key in order. */
 export async function liveThrough([commands, seed]: [Command[], number]): Promise<ShipLives> {
   const lives = new ShipLives({ seed })
+  lives.broker.create('own', 2)
   try {
     await lives.start()
     for (const one of commands) {
@@ -158,7 +179,7 @@ export async function liveThrough([commands, seed]: [Command[], number]): Promis
     }
     await finish(lives)
     expect(lives.lag).toBe(0)
-    lives.expectExactlyOnce()
+    lives.expectExactlyOnce(afterDamage(commands, lives.said))
     expect(lives.sink.outMost).toBeLessThanOrEqual(5)
   } finally {
     lives.kill()
