@@ -60,7 +60,8 @@ const IN_REPLAY = [
 ]
 
 async function measureRivals(bench, record) {
-  const { able, unable } = await buildRivals(bench)
+  const rivals = await buildRivals(bench)
+  const { able, unable } = rivals
   for (const { title, reason } of unable) bench.say(`not measured: ${title}: ${reason}`)
   const log = await accessLogShape()
   const contenders = [...able, contender('sluicegate-reference')]
@@ -77,4 +78,5 @@ async function measureRivals(bench, record) {
     record.replay = { proof, ...(await replay(bench, taking, log)) }
   }
   await stop()
+  await rivals.stop()
 }

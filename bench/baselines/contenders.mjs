@@ -1,12 +1,13 @@
 // The servers of the story and today's: who they are, how they are built, what stands behind their answers.
-import { contender } from '../http/contenders.mjs'
+import { contender, startShipping } from '../http/contenders.mjs'
 import { startChild } from '../http/child.mjs'
 import { send } from '../http/proof.mjs'
-import { recordsOf, startBroker } from './kafka/broker.mjs'
-import { buildAxum, buildErlang, buildPython, findKafka } from './setup.mjs'
+import { fetchKafka, recordsOf, startBroker } from './kafka/broker.mjs'
+import { buildAxum, buildErlang, buildPython } from './setup.mjs'
 
 const SERVER = 'bench/baselines/node/server.mjs'
 const BOTH = ['form', 'json']
+const SHIPPED_PREFIX = 'bench.sluicegate.'
 const node = (...args) => ({ command: process.execPath, args: ['--expose-gc', SERVER, ...args] })
 
 /** What a server with a queue in memory has on it. */
@@ -15,9 +16,21 @@ async function queueOf(child) {
   return JSON.parse(body).map(({ record }) => record)
 }
 
-/** @typedef {{name, title, behind, wraps, decodes, build: () => Promise<{reason?: string, start?}>, records?}} Rival */
+/**
+ * @typedef {{name, title, behind, wraps, decodes, build: () => Promise<{reason?: string, start?}>, records?, topic?}} Rival
+ *   `topic`: where it hands on to; `start` is told the broker's address and the topic
+ */
 
+/** @type {Rival[]} */
 export const RIVALS = [
+  {
+    name: 'sluicegate-kafka',
+    title: 'sluicegate, ships to Kafka',
+    behind: 'decoded, checked, written and synced; shipping to Kafka (acks=all) is counted in',
+    stores: 'log',
+    build: async () => ({ start: (cpu, broker) => startShipping(cpu, broker, SHIPPED_PREFIX) }),
+    topic: `${SHIPPED_PREFIX}track`,
+  },
   {
     name: 'python',
     title: 'Python: eventlet, simplejson',
@@ -42,42 +55,53 @@ export const RIVALS = [
     name: 'fastify-kafkajs',
     title: 'Fastify, kafkajs',
     behind: 'decoded, checked, acknowledged by Kafka (one send a request, acks=all)',
-    build: async () => {
-      const reason = findKafka()
-      return reason === undefined ? { start: startWithKafka } : { reason }
-    },
-    records: async ({ broker }, count) => {
-      return (await recordsOf(broker.address, count)).map((value) => JSON.parse(value).record)
-    },
+    build: async () => ({ start: (cpu, ...kafka) => startChild({ ...node(...kafka), cpu }) }),
+    topic: 'bench.fastify-kafkajs',
   },
   {
     name: 'axum',
     title: 'Rust: axum, serde_json',
     behind: 'decoded and checked, then dropped',
-    build: buildAxum,
+    build: () => buildAxum('bench-axum'),
+  },
+  {
+    name: 'axum-kafka',
+    title: 'Rust: axum, rdkafka',
+    behind: 'decoded, checked, acknowledged by Kafka (one send an event, acks=all, idempotent)',
+    build: () => buildAxum('bench-axum-kafka', 'kafka'),
+    topic: 'bench.axum-kafka',
   },
 ].map((rival) => ({ ...rival, wraps: BOTH, decodes: true }))
 
-/** The broker has the core of the load: its own work is in nobody's figure. */
-async function startWithKafka(cpu, bench) {
-  const broker = await startBroker(bench.cores.load)
-  const child = await startChild({ ...node(broker.address), cpu })
-  const stop = async () => {
-    await Object.getPrototypeOf(child).stop.call(child)
-    await broker.stop()
-  }
-  return Object.assign(child, { broker, stop })
+/** One broker for all. It has the core of the load: its own work is in nobody's figure. */
+async function startKafka(bench) {
+  const reason = fetchKafka()
+  if (reason !== undefined) return { reason, stop: async () => {} }
+  const topics = RIVALS.flatMap(({ topic }) => topic ?? [])
+  return startBroker(bench.cores.load, topics)
 }
 
-/** @returns {Promise<{able: object[], unable: {name, title, reason}[]}>} */
+/** What it stores is in its topic. */
+function handingOn(rival, { address }) {
+  const { topic, start } = rival
+  const records = async (_child, count) => {
+    return (await recordsOf(address, topic, count)).map((value) => JSON.parse(value).record)
+  }
+  return { ...rival, records, start: (cpu) => start(cpu, address, topic) }
+}
+
+/** @returns {Promise<{able: object[], unable: {name, title, reason}[], stop: () => Promise<void>}>} */
 export async function buildRivals(bench) {
+  bench.progress('starting Kafka')
+  const kafka = await startKafka(bench)
   const able = [contender('sluicegate')]
   const unable = []
   for (const rival of RIVALS) {
-    bench.progress(`building ${rival.title}`)
-    const { start, reason } = await rival.build()
-    if (reason === undefined) able.push({ ...rival, start: (cpu) => start(cpu, bench) })
-    else unable.push({ name: rival.name, title: rival.title, reason })
+    const { name, title, topic } = rival
+    bench.progress(`building ${title}`)
+    const { start, reason } = topic !== undefined && kafka.reason !== undefined ? kafka : await rival.build()
+    if (reason !== undefined) unable.push({ name, title, reason })
+    else able.push(topic === undefined ? { ...rival, start } : handingOn({ ...rival, start }, kafka))
   }
-  return { able, unable }
+  return { able, unable, stop: kafka.stop }
 }

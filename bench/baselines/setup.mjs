@@ -3,7 +3,6 @@ import { spawnSync } from 'node:child_process'
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { root, startChild } from '../http/child.mjs'
-import { fetchKafka } from './kafka/broker.mjs'
 
 const cache = join(root, '.cache/bench')
 const here = join(root, 'bench/baselines')
@@ -59,7 +58,8 @@ export async function buildErlang(json) {
   return { start: (cpu) => startChild({ command: 'erl', args, env, cpu }) }
 }
 
-export async function buildAxum() {
+/** @param {string} program one of the package's; `features` that it needs */
+export async function buildAxum(program, ...features) {
   const target = join(cache, 'axum')
   const manifest = join(here, 'axum/Cargo.toml')
   const built = run('cargo', [
@@ -70,11 +70,12 @@ export async function buildAxum() {
     manifest,
     '--target-dir',
     target,
+    '--bin',
+    program,
+    ...features.flatMap((feature) => ['--features', feature]),
   ])
   if (built.missing) return { reason: 'there is no cargo' }
   if (!built.ok) return { reason: `cargo: ${built.output.trim().split('\n', 1)[0]}` }
-  const command = join(target, 'release/bench-axum')
-  return { start: (cpu) => startChild({ command, args: [], cpu }) }
+  const command = join(target, 'release', program)
+  return { start: (cpu, ...args) => startChild({ command, args, cpu }) }
 }
-
-export const findKafka = fetchKafka

@@ -2,6 +2,7 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
 import { startChild } from './child.mjs'
 
 const server = (name) => `bench/http/servers/${name}.mjs`
@@ -26,10 +27,32 @@ function dataDirectory() {
 
 const node = (...args) => ({ command: process.execPath, args: ['--expose-gc', ...args] })
 
-async function startSluicegate(cpu, decoder) {
+async function startSluicegate(cpu, decoder, ...kafka) {
   const dataDir = dataDirectory()
-  const child = await startChild({ ...node(server('sluicegate'), dataDir, decoder), cpu })
+  const child = await startChild({ ...node(server('sluicegate'), dataDir, decoder, ...kafka), cpu })
   return Object.assign(child, { dataDir })
+}
+
+const SHIPPED_MS_MAX = 120_000
+/** Seldom enough for the questions' own cost to vanish in the figures. */
+const ASK_EVERY_MS = 100
+
+/** Until Kafka has acknowledged all that is in the log, and the cursor of that is on disk. */
+async function shipped(opsAddress) {
+  const giveUpMs = performance.now() + SHIPPED_MS_MAX
+  for (;;) {
+    const { log, ship } = await (await fetch(`${opsAddress}/status`)).json()
+    if (ship.cursor === log.durable_offset && ship.records >= log.durable_offset) return
+    if (performance.now() > giveUpMs) throw new Error(`not shipped in time: ${JSON.stringify(ship)}`)
+    await sleep(ASK_EVERY_MS)
+  }
+}
+
+/** Answers once an event is on disk (`--ack log`); the log is shipped meanwhile. */
+export async function startShipping(cpu, broker, topicPrefix) {
+  const child = await startSluicegate(cpu, 'native', broker, topicPrefix)
+  const opsAddress = await child.ask('opsAddress')
+  return Object.assign(child, { settle: () => shipped(opsAddress) })
 }
 
 const startNode =

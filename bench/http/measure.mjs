@@ -33,6 +33,8 @@ export async function slice(bench, { child, shape, connections, seconds }) {
       file,
       cpu: bench.cores.load,
     })
+    // What answered requests have left to do is their cost, too.
+    await child.settle?.()
     const after = cpuOf(child.pid)
     if (load.requests > 0) return figuresOf(load, before, after, { shape, rss: rssOf(child.pid) })
   }

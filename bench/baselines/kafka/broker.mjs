@@ -1,5 +1,5 @@
-// A real Kafka broker for the rivals that answer after it: from Maven's packages, cached below .cache/, alone on
-// 127.0.0.1, its data thrown away afterwards.
+// A real Kafka broker for all that hand on to it: from Maven's packages, cached below .cache/, alone on 127.0.0.1, its
+// data thrown away afterwards.
 import { spawn, spawnSync } from 'node:child_process'
 import { existsSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createServer } from 'node:net'
@@ -18,7 +18,7 @@ const COPY = 'org.apache.maven.plugins:maven-dependency-plugin:3.8.1:copy-depend
 const READY_MS_MAX = 60_000
 const RETRY_MS = 200
 const STOP_MS_MAX = 10_000
-export const TOPIC = 'bench.track'
+const PARTITIONS = 4
 
 /** Fetches the broker's jars once. @returns {string | undefined} why there can be no broker */
 export function fetchKafka() {
@@ -46,8 +46,8 @@ function freePort() {
   })
 }
 
-/** @returns {Promise<{address: string, stop: () => Promise<void>}>} once the topic is there */
-export async function startBroker(cpu) {
+/** @returns {Promise<{address: string, stop: () => Promise<void>}>} once the topics are there */
+export async function startBroker(cpu, topics) {
   const directory = mkdtempSync(join(tmpdir(), 'sluicegate-bench-kafka-'))
   const [port, controllerPort] = [await freePort(), await freePort()]
   const properties = join(directory, 'server.properties')
@@ -72,7 +72,7 @@ export async function startBroker(cpu) {
   }
   const address = `127.0.0.1:${port}`
   try {
-    await createTopic(address)
+    await createTopics(address, topics)
   } catch (error) {
     await stop()
     throw error
@@ -80,13 +80,14 @@ export async function startBroker(cpu) {
   return { address, stop }
 }
 
-async function createTopic(address) {
+async function createTopics(address, names) {
   const admin = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING, retry: { retries: 0 } }).admin()
+  const topics = names.map((topic) => ({ topic, numPartitions: PARTITIONS }))
   const giveUpMs = performance.now() + READY_MS_MAX
   for (;;) {
     try {
       await admin.connect()
-      await admin.createTopics({ topics: [{ topic: TOPIC, numPartitions: 4 }], waitForLeaders: true })
+      await admin.createTopics({ topics, waitForLeaders: true })
       return await admin.disconnect()
     } catch (error) {
       if (performance.now() > giveUpMs) throw error
@@ -104,12 +105,12 @@ async function ended(child) {
   clearTimeout(giveUp)
 }
 
-/** The values of all records in the topic. */
-export async function recordsOf(address, count) {
+/** The values of all records in a topic. */
+export async function recordsOf(address, topic, count) {
   const kafka = new Kafka({ brokers: [address], logLevel: logLevel.NOTHING })
-  const consumer = kafka.consumer({ groupId: 'proof' })
+  const consumer = kafka.consumer({ groupId: `proof.${topic}` })
   await consumer.connect()
-  await consumer.subscribe({ topic: TOPIC, fromBeginning: true })
+  await consumer.subscribe({ topic, fromBeginning: true })
   const values = []
   await new Promise((resolve, reject) => {
     const giveUp = setTimeout(() => reject(new Error(`only ${values.length} records came`)), READY_MS_MAX)

@@ -1,7 +1,7 @@
 // What most people would write today: Fastify, its own JSON parser, a form parser, base64, JSON.parse, a few checks, and
 // a producer of kafkajs.
 //
-//   node server.mjs none|BROKER
+//   node server.mjs none|BROKER TOPIC
 //
 // With a broker each request is one `send` with acks=all and is answered after it; with `none` what was decoded is
 // dropped.
@@ -11,7 +11,7 @@ import { Kafka, logLevel } from 'kafkajs'
 import { announce } from '../../http/servers/announce.mjs'
 
 const BODY_BYTES_MAX = 10_485_760
-const [broker] = process.argv.slice(2)
+const [broker, topic] = process.argv.slice(2)
 
 const app = fastify({ bodyLimit: BODY_BYTES_MAX })
 app.addContentTypeParser(
@@ -40,7 +40,7 @@ function isGood({ event, properties }) {
 async function kafkaSender() {
   const producer = new Kafka({ brokers: [broker], logLevel: logLevel.NOTHING }).producer()
   await producer.connect()
-  return (messages) => producer.send({ topic: 'bench.track', acks: -1, messages })
+  return (messages) => producer.send({ topic, acks: -1, messages })
 }
 
 const sendAll = broker === 'none' ? undefined : await kafkaSender()

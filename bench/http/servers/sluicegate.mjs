@@ -1,8 +1,8 @@
 // The server itself, composed as `serve` does it:
 //
-//   node sluicegate.mjs DATA_DIR|none native|reference
+//   node sluicegate.mjs DATA_DIR|none native|reference [BROKER TOPIC_PREFIX]
 //
-// `none` puts a log in place that keeps nothing; all else stays.
+// `none` puts a log in place that keeps nothing; all else stays. With a broker the log is shipped to it.
 import { randomBytes } from 'node:crypto'
 import { Budget } from '../../../dist/budget.js'
 import { systemClock } from '../../../dist/clock.js'
@@ -22,7 +22,7 @@ import { NullLog } from './null-log.mjs'
 /** Hundreds of megabytes come in a second: the oldest segments go, so that a run needs no more disk than this. */
 const LOG_BYTES_MAX = 2 * 1024 ** 3
 
-const [dataDir, decoder] = process.argv.slice(2)
+const [dataDir, decoder, broker, topicPrefix] = process.argv.slice(2)
 const config = configWith({
   port: 0,
   opsPort: 0,
@@ -31,6 +31,7 @@ const config = configWith({
   drainMs: 0,
   logMaxBytes: LOG_BYTES_MAX,
   logWhenFull: 'drop-oldest',
+  ...(broker === undefined ? {} : { kafka: [broker], topicPrefix }),
 })
 const logger = createLogger({ logLevel: 'error', logFormat: 'json' })
 const portOf = (address) => Number(new URL(address).port)
@@ -56,7 +57,7 @@ async function serveWithoutLog() {
 
 async function serve() {
   const gate = await startGate(config, { logger })
-  announce(portOf(gate.ingestAddress))
+  announce(portOf(gate.ingestAddress), { opsAddress: () => gate.opsAddress })
 }
 
 await (dataDir === 'none' ? serveWithoutLog() : serve())
