@@ -134,6 +134,35 @@ const FOUND: [Command[], number][] = [
     ],
     0,
   ],
+  // Killed between renaming the state and making that durable: the next power cut took the state with it.
+  [
+    [
+      { do: 'kill', steps: 17, made: false },
+      { do: 'wait', ms: 220 },
+      { do: 'routes', own: true },
+      { do: 'faults', faults: [] },
+      { do: 'power', seed: 1733687071 },
+      { do: 'kill', steps: 24, made: true },
+      { do: 'power', seed: 697499533 },
+      {
+        do: 'faults',
+        faults: [
+          undefined,
+          'lost_request',
+          'not_enough_replicas',
+          'not_enough_replicas',
+          'lost_reply',
+          'lost_request',
+          'lost_request',
+          'not_enough_replicas',
+        ],
+      },
+      { do: 'append', count: 1, poison: true },
+      { do: 'stands', topic: 't.engage', ms: 2998 },
+      { do: 'kill', steps: 35, made: false },
+    ],
+    1205125578,
+  ],
 ]
 
 it('P1, P6: through random lives of shipper, disk and brokers every record arrives once, and those of a key in order', async () => {

@@ -23,6 +23,8 @@ export class ShipStore {
     const store = new ShipStore(writerDirectory, disk)
     await disk.mkdir(store.directory)
     await disk.syncDirectory(writerDirectory)
+    // Whoever was killed here may have renamed a file without it: what we write to that would go with its name.
+    await disk.syncDirectory(store.directory)
     return store
   }
 
