@@ -163,6 +163,19 @@ const FOUND: [Command[], number][] = [
     ],
     1205125578,
   ],
+  // Partitions were added while a record waited for memory: it was noted with its former lane, and lost.
+  [
+    [
+      { do: 'wait', ms: 5 },
+      { do: 'append', count: 41, poison: true },
+      { do: 'wait', ms: 20 },
+      { do: 'partitions', more: 1 },
+      { do: 'outage', ms: 2977, forget: false },
+      { do: 'append', count: 18, poison: false },
+      { do: 'stands', topic: 't.engage', ms: 1260 },
+    ],
+    1512321746,
+  ],
 ]
 
 it('P1, P6: through random lives of shipper, disk and brokers every record arrives once, and those of a key in order', async () => {

@@ -100,15 +100,23 @@ export class Feeder {
     this.tooFar = this.isTooFarAhead()
     for (const record of frame) {
       if (record.offset >= this.parts.limit() && !(await this.waitFor(record))) return false
-      const lane = this.parts.topicOf(record).laneFor(record)
-      if (lane !== undefined && record.offset >= lane.taken) {
-        if (this.mustWait(lane) && !(await this.makeRoom(lane))) return false
-        if (lane.behind) lane.miss(record)
-        else lane.offer(record, nowMs)
+      let lane = this.laneFor(record)
+      while (lane !== undefined && this.mustWait(lane)) {
+        if (!(await this.makeRoom(lane))) return false
+        // Partitions may be others now, or the topic another.
+        lane = this.laneFor(record)
       }
+      if (lane?.behind === true) lane.miss(record)
+      else lane?.offer(record, nowMs)
       this.position = record.offset + 1
     }
     return true
+  }
+
+  /** undefined when no lane is to be given it now. */
+  private laneFor(record: LogRecord): Lane | undefined {
+    const lane = this.parts.topicOf(record).laneFor(record)
+    return lane !== undefined && record.offset >= lane.taken ? lane : undefined
   }
 
   /** A change of routes: what comes now waits until everything before is done with. */
