@@ -176,6 +176,18 @@ const FOUND: [Command[], number][] = [
     ],
     1512321746,
   ],
+  // No slot could be read, and after a power cut both could: they counted as newer than what was saved meanwhile.
+  [
+    [
+      { do: 'append', count: 25, poison: false },
+      { do: 'wait', ms: 11 },
+      { do: 'rot', slot: 0 },
+      { do: 'rot', slot: 1 },
+      { do: 'outage', ms: 1, forget: true },
+      { do: 'power', seed: 0 },
+    ],
+    2140624508,
+  ],
 ]
 
 it('P1, P6: through random lives of shipper, disk and brokers every record arrives once, and those of a key in order', async () => {

@@ -59,7 +59,11 @@ export class StateFile {
     const valid = slots.filter((slot): slot is Slot => typeof slot === 'object')
     const newest = valid.toSorted((a, b) => b.generation - a.generation)[0]
     const doubtful = newest === undefined || slots.includes('damaged')
-    if (newest === undefined) return { state: undefined, doubtful }
+    if (newest === undefined) {
+      // Both go with the file: one that could be read again later would count as newer than what is saved from now on.
+      this.slotBytes = 0
+      return { state: undefined, doubtful }
+    }
     // The slot to be written next is the other one: older, or damaged.
     this.generation = newest.generation
     return { state: decodeState(newest.text), doubtful }
