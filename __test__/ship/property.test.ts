@@ -188,6 +188,20 @@ const FOUND: [Command[], number][] = [
     ],
     2140624508,
   ],
+  // Reading went back for another topic after partitions were added: what had been sent was given to its new lane, too.
+  [
+    [
+      { do: 'wait', ms: 2 },
+      { do: 'partitions', more: 1 },
+      { do: 'append', count: 42, poison: false },
+      { do: 'append', count: 43, poison: false },
+      { do: 'stands', topic: 't.engage', ms: 2044 },
+      { do: 'forget' },
+      { do: 'append', count: 1, poison: false },
+      { do: 'stands', topic: 't.track', ms: 10 },
+    ],
+    2145386494,
+  ],
 ]
 
 it('P1, P6: through random lives of shipper, disk and brokers every record arrives once, and those of a key in order', async () => {

@@ -150,6 +150,8 @@ export class Topic {
       return false
     // Lanes that are being read back have not seen all their old records yet.
     if (this.lanes.some(({ behind, taken }) => behind && taken < next.from)) return false
+    // Reading may go back for other topics: what stands before must not be given to the lane that it would belong to now.
+    for (const lane of this.lanes) lane.taken = Math.max(lane.taken, next.from)
     this.partitions = next.partitions
     this.next = undefined
     return true
