@@ -202,6 +202,17 @@ const FOUND: [Command[], number][] = [
     ],
     2145386494,
   ],
+  // New routes came into force while reading had gone back: what was read again went to the new topic, too.
+  [
+    [
+      { do: 'append', count: 31, poison: false },
+      { do: 'wait', ms: 22 },
+      { do: 'lose state' },
+      { do: 'wait', ms: 2 },
+      { do: 'routes', own: true },
+    ],
+    2147483618,
+  ],
 ]
 
 it('P1, P6: through random lives of shipper, disk and brokers every record arrives once, and those of a key in order', async () => {

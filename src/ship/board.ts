@@ -267,6 +267,7 @@ export class Board {
     this.routes = nextRoutes.id
     this.nextRoutes = undefined
     this.route(this.options.routes)
+    for (const topic of this.topics.values()) topic.doneTo = Math.max(topic.doneTo, nextRoutes.from)
     this.parts.say('info', `the new routes count from offset ${nextRoutes.from} on`, {
       routes: tableId(this.options.routes),
     })

@@ -28,6 +28,8 @@ export class Topic {
   unknown = false
   /** Records below may be in another topic already, where none of its lanes looks for them. */
   doubtfulTo = 0
+  /** All below was done with under former partitions or routes: when it is read again for others, no lane is given it. */
+  doneTo = 0
   /** Records that came before the topic was ever seen and have not been read again. */
   waiting = 0
   /** Records that a search has found, of which no state told. */
@@ -78,6 +80,7 @@ export class Topic {
   /** The lane that takes the record now; undefined when it has to wait: it is then noted. */
   laneFor(record: LogRecord): Lane | undefined {
     const { offset, keyHash } = record
+    if (offset < this.doneTo) return undefined
     if (this.partitions === 0) {
       this.noteWaiting(record)
       return undefined
@@ -150,8 +153,7 @@ export class Topic {
       return false
     // Lanes that are being read back have not seen all their old records yet.
     if (this.lanes.some(({ behind, taken }) => behind && taken < next.from)) return false
-    // Reading may go back for other topics: what stands before must not be given to the lane that it would belong to now.
-    for (const lane of this.lanes) lane.taken = Math.max(lane.taken, next.from)
+    this.doneTo = next.from
     this.partitions = next.partitions
     this.next = undefined
     return true
