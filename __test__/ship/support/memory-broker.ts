@@ -104,10 +104,12 @@ export class MemoryBroker {
     return { id: this.nextProducer++, epoch: 0 }
   }
 
-  /** All producer ids are forgotten, as after their time or when old segments went. */
-  forget(): void {
+  /** The ids of producers whose last batch came before are forgotten, as after their time or when old segments went. */
+  forget(beforeMs = Infinity): void {
     for (const { partitions } of this.topics.values())
-      for (const { producers } of partitions) producers.clear()
+      for (const { producers } of partitions)
+        for (const [id, { lastTimestampMs }] of producers)
+          if (lastTimestampMs < beforeMs) producers.delete(id)
   }
 
   /** Everything is gone, and the same numbers are handed out again. */

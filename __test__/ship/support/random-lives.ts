@@ -100,6 +100,14 @@ export const fakeTimers = (): unknown =>
 
 const pass = (ms: number): Promise<unknown> => vi.advanceTimersByTimeAsync(ms)
 
+const QUIET_MS = 1000
+
+/**
+ * Brokers forget those alone from whom they have heard nothing for long: `producer.id.expiration.ms`, a day, or until
+ * retention has removed the last that they wrote. Our batches are on their way together within a second of a reply.
+ */
+const forgetQuiet = ({ broker }: ShipLives): void => broker.forget(Date.now() - QUIET_MS + 1)
+
 async function perform(lives: ShipLives, one: Command): Promise<void> {
   if (one.do === 'append') lives.append(one.count, 5, one.poison ? 'poison' : 'x')
   if (one.do === 'wait') await pass(one.ms)
@@ -112,14 +120,13 @@ async function perform(lives: ShipLives, one: Command): Promise<void> {
   if (one.do === 'outage') {
     lives.setDown(true)
     await pass(one.ms)
-    if (one.forget) lives.broker.forget()
+    if (one.forget) forgetQuiet(lives)
     lives.setDown(false)
   }
   if (one.do === 'forget') {
-    // What was on its way comes first: the broker forgets those alone from whom it has heard nothing for long.
     lives.kill()
-    await pass(20)
-    lives.broker.forget()
+    await pass(QUIET_MS)
+    forgetQuiet(lives)
   }
   if (one.do === 'rot' || one.do === 'lose state') {
     lives.kill()
