@@ -2,7 +2,7 @@
 import { mkdirSync, writeFileSync } from 'node:fs'
 import { dirname } from 'node:path'
 import { generator } from '../random.mjs'
-import { makeEvent } from './events.mjs'
+import { makeEvent, makeSender } from './events.mjs'
 
 /** Of each shape this many different requests take turns. */
 const REQUESTS = 64
@@ -49,7 +49,8 @@ export function requestsOf({ wrap, events, bytes, requests }, nowS) {
   const random = generator(events * 31 + bytes)
   const count = Math.max(2, Math.min(REQUESTS, Math.floor(SHAPE_BYTES_MAX / (events * bytes))))
   return Array.from({ length: count }, () => {
-    const texts = Array.from({ length: events }, () => makeEvent(random, nowS, bytes))
+    const sender = makeSender(random)
+    const texts = Array.from({ length: events }, () => makeEvent(random, nowS, bytes, sender))
     return requestOf(wrap, events === 1 ? texts[0] : `[${texts.join(',')}]`, texts)
   })
 }
