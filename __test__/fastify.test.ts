@@ -75,6 +75,18 @@ describe('an app with the plugin', () => {
     expect((await fetch(`${address}/mp/decide`)).status).toBe(200)
   })
 
+  it('its bodies are left to hooks of the app that keep them', async () => {
+    const chunks: Buffer[] = []
+    const app = ownersApp()
+    app.addHook('onRequest', (request, _reply, done) => {
+      request.raw.on('data', (chunk: Buffer) => chunks.push(chunk))
+      done()
+    })
+    const address = await serve(app, { config: { dataDir: dataDirectory() }, logger })
+    expect(await (await post(`${address}/mp/track`, EVENT)).text()).toBe('1')
+    expect(Buffer.concat(chunks).toString()).toBe(EVENT)
+  })
+
   it('takes only the tokens of its tokens file', async () => {
     const dataDir = dataDirectory()
     const tokensFile = join(dataDir, 'tokens.json')

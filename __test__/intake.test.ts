@@ -250,11 +250,32 @@ describe('requests that are submitted', () => {
       ['b', 1],
     ])
   })
+  it('are decoded sooner once many bytes wait: in their order, and none while it is handed in', async () => {
+    const parts = createParts()
+    const told: unknown[] = []
+    const submit = submitTo(parts, told)
+    const waiting = ['a', 'b', 'c', 'd', 'e'].map((name) => {
+      submit(ingest(eventOf(name, 't', 70_000)), name)
+      return parts.intake.waiting
+    })
+    expect(waiting).toEqual([1, 2, 1, 2, 1])
+    submit(ingest(`[7, "${'x'.repeat(200_000)}"]`), 'bad')
+    submit(ingest(eventOf('f')), 'f')
+    expect([parts.intake.waiting, told]).toEqual([1, [['bad', 0]]])
+    await settle()
+    parts.log.sync()
+    await settle()
+    expect(names(parts)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
+    expect(told.slice(1)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => [name, 1]))
+  })
   it('of more than a megabyte leave a turn to others in between', async () => {
     const parts = createParts(1 << 24)
     const told: unknown[] = []
     const submit = submitTo(parts, told)
+    const room = parts.log.open.bind(parts.log)
+    parts.log.open = () => undefined
     for (const name of ['a', 'b', 'c']) submit(ingest(eventOf(name, 't', 700_000)), name)
+    parts.log.open = room
     const waiting: number[] = []
     for (let turn = 0; turn < 2; turn++) {
       await settle()
@@ -264,6 +285,28 @@ describe('requests that are submitted', () => {
     parts.log.sync()
     await settle()
     expect(names(parts)).toEqual(['a', 'b', 'c'])
+  })
+  it('learn when their body is not needed any more: its bad records are copied, and nothing is told yet', async () => {
+    const parts = createParts()
+    const seen: unknown[] = []
+    const request = ingest([eventOf('a'), { event: 'bad' }], 'verbose=1')
+    parts.intake.submit(request, {
+      decoded: (params) => {
+        seen.push(params)
+        // As the listener does, which takes the memory away.
+        request.body.fill(0)
+      },
+      issued: ({ problems }) => seen.push(problems.map(({ code }) => code)),
+      failed: (error) => seen.push(error),
+    })
+    await settle()
+    expect(seen).toEqual([Param.verbose1])
+    parts.log.sync()
+    await settle()
+    parts.rejectLog.sync()
+    expect(seen).toEqual([Param.verbose1, ['properties_missing']])
+    expect(names(parts)).toEqual(['a'])
+    expect(parts.rejectLog.durable[0]!.value).toMatchObject({ raw: '{"event":"bad"}' })
   })
 })
 

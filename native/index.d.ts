@@ -9,8 +9,8 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** CRC-32 (IEEE) of `bytes`; null where the processor has no instruction that makes it faster than zlib's. */
-export declare function crc32(bytes: Uint8Array): number | null
+/** CRC-32 (IEEE) of `bytes`; `seed` is the checksum of what stands before them. Null where the processor has no instruction that makes it faster than zlib's. */
+export declare function crc32(bytes: Uint8Array, seed?: number | undefined | null): number | null
 
 /** CRC-32C of `bytes`; `seed` is the checksum of what stands before them. */
 export declare function crc32c(bytes: Uint8Array, seed?: number | undefined | null): number
@@ -25,6 +25,16 @@ export declare function crc32c(bytes: Uint8Array, seed?: number | undefined | nu
  * Memory that is too small, not aligned or not apart; options that mean nothing.
  */
 export declare function createDecoder(table: Uint8Array, input: Uint8Array, scratch: Uint8Array, options: NativeOptions): { decode(body: Uint8Array, batch: Uint8Array, query?: string): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }
+
+/**
+ * Takes the memory of a buffer away, which is free at once: nobody may look at it again. Only of a view of the whole
+ * buffer, for in memory that is shared others have their part; false when nothing was done.
+ *
+ * # Errors
+ *
+ * Something else than a typed array.
+ */
+export declare function detach(bytes: Uint8Array): boolean
 
 /**
  * Every number that both sides must agree on, by its dotted name.

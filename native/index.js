@@ -773,10 +773,11 @@ if (
   }
 }
 
-const { crc32, crc32c, createDecoder, layout, version } = nativeBinding
+const { crc32, crc32c, createDecoder, detach, layout, version } = nativeBinding
 export { crc32 }
 export { crc32c }
 export { createDecoder }
+export { detach }
 export { layout }
 export { version }
 export const __napiBindingTarget = __napiLoadedBindingTarget

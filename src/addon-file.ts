@@ -12,8 +12,14 @@ const ELF_HEADER_BYTES = 64
 const LIBCS = ['gnu', 'musl']
 const specifier: string = '#native'
 
+let loading: Promise<unknown> | undefined
+
 /** The addon's exports. Rejects when there is none that can be loaded. */
-export async function importAddon(): Promise<unknown> {
+export function importAddon(): Promise<unknown> {
+  return (loading ??= load())
+}
+
+async function load(): Promise<unknown> {
   checkAddonFiles()
   return import(specifier)
 }

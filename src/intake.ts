@@ -58,6 +58,12 @@ export interface Receipt {
 
 /** Who hands a request in: told once, and not before `submit` has returned, what became of it. Must not throw. */
 export interface ReceiptSink {
+  /**
+   * The body has been decoded, and is not looked at again by intake.
+   *
+   * @param params bits of Param
+   */
+  decoded?(params: number): void
   issued(receipt: Receipt): void
   /** LogUnavailable: nothing is kept (rule R1). NotAcknowledged: it is, and Kafka takes too long. Else a fault of ours. */
   failed(error: unknown): void
@@ -101,9 +107,13 @@ interface Companions {
 
 /** After so many bytes decoded in one go others have their turn. */
 const TURN_BYTES = 1024 * 1024
+/** So many bytes wait for the end of the turn at most: they are to be decoded while the processor's caches hold them. */
+const WAITING_BYTES_MAX = 128 * 1024
 
 export class Intake {
   private readonly queue: Waiting[] = []
+  /** Of the bodies in it. */
+  private queuedBytes = 0
   private turnEnd: NodeJS.Immediate | undefined = undefined
   private companions: Companions | undefined = undefined
 
@@ -121,14 +131,15 @@ export class Intake {
    * stable storage, or acknowledged by Kafka (promise P1).
    */
   submit(request: IngestRequest, sink: ReceiptSink): void {
-    this.queue.push({ request, context: this.contextOf(request), sink })
+    if (this.queuedBytes >= WAITING_BYTES_MAX) this.admit()
+    this.enqueue(request, sink)
     this.admitSoon()
   }
 
   /** The same for one request alone, decoded at once. Rejects with what `failed` would be told. */
   take(request: IngestRequest): Promise<Receipt> {
     return new Promise((issued, failed) => {
-      this.queue.push({ request, context: this.contextOf(request), sink: { issued, failed } })
+      this.enqueue(request, { issued, failed })
       this.admit()
     })
   }
@@ -141,6 +152,11 @@ export class Intake {
     ledger.enterRefused(request.endpoint)
     const { requestId } = context
     return { ...REFUSED, requestId, params, problems: [problem] }
+  }
+
+  private enqueue(request: IngestRequest, sink: ReceiptSink): void {
+    this.queue.push({ request, context: this.contextOf(request), sink })
+    this.queuedBytes += request.body.length
   }
 
   private admitSoon(): void {
@@ -156,11 +172,14 @@ export class Intake {
     let bytes = 0
     while (admitted < queue.length && bytes < TURN_BYTES) {
       const next = queue[admitted]!
+      // Afterwards it may be gone.
+      const { length } = next.request.body
       if (!this.attempt(next)) break
       admitted++
-      bytes += next.request.body.length
+      bytes += length
     }
     queue.splice(0, admitted)
+    this.queuedBytes -= bytes
     if (queue.length > 0 && bytes >= TURN_BYTES) this.admitSoon()
   }
 
@@ -198,6 +217,7 @@ export class Intake {
       ? rejects.prepare(batch, request, context, receipt.problems)
       : undefined
     const decoded = { receipt, entry, rejected, sink }
+    sink.decoded?.(batch.params)
     if (batch.accepted > 0) this.keep(batch, decoded, request, place)
     else this.issue(decoded)
   }

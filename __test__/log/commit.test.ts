@@ -43,6 +43,22 @@ class HeldDisk extends MemoryDisk {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 describe('group commit', () => {
+  it('frames of many commits carry the checksum that readers expect, whatever a failed batch left behind', async () => {
+    const disk = new MemoryDisk()
+    const log = await open(disk, { batchBytesMax: 200_000, segmentBytes: 1_000_000, bytesMax: 100_000_000 })
+    const batch = (from: number): Promise<unknown>[] =>
+      Array.from({ length: 13 }, (_, index) => put(log, record(from + index, 5000 + index))!)
+    await Promise.all(batch(0))
+    disk.onCall = ({ op, path }) => (op === 'write' && path.startsWith(LOG) ? { error: 'EIO' } : undefined)
+    const [failed, ...others] = batch(100)
+    await expect(failed).rejects.toThrow('EIO')
+    await Promise.allSettled(others)
+    disk.onCall = undefined
+    await vi.waitFor(() => expect(log.state).toBe('writable'))
+    await Promise.all(batch(13))
+    await log.close()
+    expect(await read(disk)).toEqual(Array.from({ length: 26 }, (_, index) => index))
+  })
   it('requests of one event-loop turn share a batch; those that come during its sync share the next one', async () => {
     const disk = new HeldDisk()
     const log = await open(disk)

@@ -31,6 +31,9 @@ describeWith('native', 'the checksum of the addon', () => {
     }
     const large = Buffer.alloc(5_000_003, bytes)
     expect(crc32(large)).toBe(zlibCrc32(large))
+    for (let cut = 0; cut <= bytes.length; cut++) {
+      expect(crc32(bytes.subarray(cut), crc32(bytes.subarray(0, cut)))).toBe(zlibCrc32(bytes))
+    }
   })
 })
 
@@ -38,6 +41,7 @@ it.each<[string, () => unknown]>([
   ['there is none', () => Promise.reject(new Error('no addon'))],
   ['it is an older one', () => ({})],
   ['the processor cannot', () => ({ crc32: () => null })],
+  ['it forgets what came before', () => ({ crc32: (bytes: Uint8Array) => zlibCrc32(bytes) })],
   ['it is wrong', () => ({ crc32: (bytes: Uint8Array) => zlibCrc32(bytes) ^ 1 })],
   [
     'it fails',

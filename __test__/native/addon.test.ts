@@ -278,6 +278,38 @@ describeWith('native', 'the native addon', () => {
     expect(await settle()).toBeLessThan(before + 2 * BYTES)
   })
 
+  it('takes the memory of a whole buffer away, and never of one that is shared', () => {
+    const { detach } = loaded as unknown as { detach(bytes: unknown): boolean }
+    const whole = Buffer.allocUnsafeSlow(1000)
+    const other = new Uint8Array(whole.buffer, 10, 10)
+    const shared = new Uint8Array(1000)
+    const parts = [
+      shared.subarray(1),
+      shared.subarray(0, 999),
+      Buffer.from('pooled'),
+      other,
+      new Uint8Array(),
+    ]
+    for (const part of [...parts, new Uint8Array(new SharedArrayBuffer(9)), new Uint16Array(9)]) {
+      const { length } = part
+      expect([detach(part), part.length]).toEqual([false, length])
+    }
+    expect([detach(whole), whole.length, whole.buffer.byteLength, other.length]).toEqual([true, 0, 0, 0])
+    expect(detach(whole)).toBe(false)
+    for (const wrong of [undefined, null, 1, 'text', {}, new ArrayBuffer(9), new DataView(shared.buffer)]) {
+      expect(() => detach(wrong)).toThrow('not a typed array')
+    }
+  })
+
+  it('gives the memory back that is taken away', () => {
+    const { detach } = loaded as unknown as { detach(bytes: unknown): boolean }
+    const before = process.memoryUsage().arrayBuffers
+    for (let round = 0; round < 50; round++) {
+      detach(Buffer.allocUnsafeSlow(20_000_000))
+      expect(process.memoryUsage().arrayBuffers - before).toBeLessThan(20_000_000)
+    }
+  })
+
   it('has one state for each worker thread, while they run at the same time', async () => {
     const url = new URL('../../native/index.js', import.meta.url).href
     const source = `

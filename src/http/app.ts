@@ -2,6 +2,7 @@
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
+import { detach, settleHeap } from '../detach.js'
 import { unavailable } from './answer.js'
 import { connectionOf } from './connection.js'
 import { Connections } from './connections.js'
@@ -48,7 +49,7 @@ class Listener implements IngestListener {
   private readonly app: FastifyInstance
 
   constructor(private readonly parts: IngestParts) {
-    this.core = new IngestCore(parts, sendAlone)
+    this.core = new IngestCore(parts, { send: sendAlone, detach })
     this.counts = this.core.counts
     this.connections = new Connections(this.counts, parts.clock, parts.config)
     this.app = this.createApp()
@@ -58,6 +59,7 @@ class Listener implements IngestListener {
     const { host, port } = this.parts.config
     await this.app.listen({ host, port })
     this.core.startSweeping()
+    settleHeap()
     return addressOf(this.app.server.address() as AddressInfo)
   }
 

@@ -4,6 +4,7 @@
  * of one byte, and each piece kept would cost a hundred.
  */
 import type { IncomingMessage } from 'node:http'
+import type { Detach } from '../detach.js'
 
 export interface BodySink {
   /** Takes memory for further bytes; false when there is none. */
@@ -40,6 +41,7 @@ export class BodyCollector {
     private readonly declared: number | undefined,
     private readonly limit: number,
     private readonly sink: BodySink,
+    private readonly detach: Detach,
   ) {
     request.on('data', this.onData).on('end', this.onEnd).on('error', this.onGone)
   }
@@ -58,7 +60,10 @@ export class BodyCollector {
     if (this.received > this.limit) return this.refuse('too large')
     if (this.received > this.capacity && !this.grow()) return this.refuse('no memory')
     if (position === 0) this.first = chunk
-    else this.roomBehind(position).set(chunk, position)
+    else {
+      this.roomBehind(position).set(chunk, position)
+      this.detach(chunk)
+    }
   }
 
   private grow(): boolean {
@@ -74,7 +79,9 @@ export class BodyCollector {
   private roomBehind(position: number): Buffer {
     if (this.whole?.length === this.capacity) return this.whole
     const larger = Buffer.allocUnsafeSlow(this.capacity)
-    larger.set((this.whole ?? this.first!).subarray(0, position))
+    const copied = this.whole ?? this.first!
+    larger.set(copied.subarray(0, position))
+    this.detach(copied)
     this.first = undefined
     return (this.whole = larger)
   }

@@ -2,18 +2,7 @@
 import type { ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Peer } from '../decode/decoder.js'
-
-/** A request whose body is being read; told when its end will not come. */
-export interface Receiving {
-  /** @param status 400: what came is not HTTP; 408: it took too long; 503: the listener closes */
-  broken(status: 400 | 408 | 503): void
-}
-
-/** The same with a time-out. */
-export interface TimedReceiving extends Receiving {
-  /** When its head was here, on the clock that never goes back. */
-  readonly startedMs: number
-}
+import type { Receiving } from './receiving.js'
 
 /** A request's place among those of its connection: over once it, and all before it, are handed to intake or answered. */
 export class Turn {

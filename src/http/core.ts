@@ -2,15 +2,16 @@
 import type { Budget } from '../budget.js'
 import type { Clock } from '../clock.js'
 import type { Config } from '../config.js'
+import type { Detach } from '../detach.js'
 import type { Intake } from '../intake.js'
 import type { Logger } from '../logger.js'
 import { ImportAuth } from './auth.js'
-import type { TimedReceiving } from './connection.js'
 import { RequestCounts } from './counts.js'
 import { IngestRoutes } from './ingest.js'
 import { Inflater } from './inflate.js'
 import { type Paths, pathsOf } from './paths.js'
 import { Peers } from './peer.js'
+import { ReceivingList } from './receiving.js'
 import { Replies } from './replies.js'
 import type { Send } from './send.js'
 import { SlowReaders } from './slow-readers.js'
@@ -25,6 +26,13 @@ export interface IngestParts {
   readonly closeMsMax?: number
 }
 
+/** What an app of our own allows, and somebody else's, with hooks that see requests and replies, does not. */
+export interface Surroundings {
+  readonly send: Send
+  /** Takes memory away from bodies. */
+  readonly detach: Detach
+}
+
 /** How often time-outs are looked after. */
 export const SWEEP_MS_MAX = 500
 
@@ -34,12 +42,12 @@ export class IngestCore {
   readonly paths: Paths
   readonly routes: IngestRoutes
   private readonly slowReaders: SlowReaders
-  private readonly receiving = new Set<TimedReceiving>()
+  private readonly receiving = new ReceivingList()
   private sweeper: NodeJS.Timeout | undefined = undefined
 
   constructor(
     private readonly parts: IngestParts,
-    send: Send,
+    { send, detach }: Surroundings,
   ) {
     const { config, budget, clock, intake, logger } = parts
     this.slowReaders = new SlowReaders(budget, clock, config.bodyTimeoutMs)
@@ -57,6 +65,7 @@ export class IngestCore {
       replies: this.replies,
       dialect: { redirectHosts: config.redirectHosts, durable: config.ack },
       bodyLimitBytes: config.bodyLimitBytes,
+      detach,
       receiving: this.receiving,
     }
     this.routes = new IngestRoutes(services, this.paths)

@@ -1,12 +1,15 @@
 /** A request whose body is read and thrown away, and answered when all of it was here: session replay. */
 import type { FastifyReply } from 'fastify'
 import { type Answer, brokenBody } from './answer.js'
-import { connectionOf, type TimedReceiving } from './connection.js'
+import { connectionOf } from './connection.js'
 import { sendContinue } from './content.js'
 import type { ExchangeServices } from './exchange.js'
+import type { TimedReceiving } from './receiving.js'
 
 export class Discard implements TimedReceiving {
   readonly startedMs: number
+  older: TimedReceiving | undefined = undefined
+  newer: TimedReceiving | undefined = undefined
   private readonly onEnd = (): void => this.ended()
   private readonly onGone = (): void => this.stop()
 

@@ -5,8 +5,9 @@
 import type { FastifyReply } from 'fastify'
 import type { Budget } from '../budget.js'
 import type { Clock } from '../clock.js'
-import { Content, type ContentClass } from '../decode/decoder.js'
+import { Content, type ContentClass, Param } from '../decode/decoder.js'
 import { formText, readParam } from '../decode/params.js'
+import type { Detach } from '../detach.js'
 import { LogUnavailable, NotAcknowledged } from '../errors.js'
 import type { IngestRequest, Intake, Receipt, ReceiptSink } from '../intake.js'
 import type { Logger } from '../logger.js'
@@ -14,13 +15,14 @@ import type { Endpoint } from '../record.js'
 import { type Answer, bodyTooLarge, brokenBody, jsonAnswer, refusal, unavailable } from './answer.js'
 import type { ImportAuth } from './auth.js'
 import { BodyCollector, type BodySink } from './body.js'
-import { type Connection, connectionOf, type TimedReceiving, Turn } from './connection.js'
+import { type Connection, connectionOf, Turn } from './connection.js'
 import { codingOf, contentClassOf, declaredLength, headBytes, queryOf, sendContinue } from './content.js'
 import type { RequestCounts } from './counts.js'
 import { answerOf, type Asked, type DialectOptions } from './dialect.js'
 import { GZIP_INVALID, queryBits } from './gzip-invalid.js'
 import type { Inflated, Inflater } from './inflate.js'
 import type { Peers } from './peer.js'
+import type { ReceivingList, TimedReceiving } from './receiving.js'
 import type { Replies } from './replies.js'
 
 /** What all requests share. */
@@ -36,13 +38,16 @@ export interface ExchangeServices {
   readonly replies: Replies
   readonly dialect: DialectOptions
   readonly bodyLimitBytes: number
-  /** Requests whose body is under way, oldest first. */
-  readonly receiving: Set<TimedReceiving>
+  /** For bodies that nobody else can have a view of. */
+  readonly detach: Detach
+  readonly receiving: ReceivingList
 }
 
 /** What a request costs beside its body and head: objects of HTTP, what waits in intake, the reply. */
 const OVERHEAD_BYTES = 4096
 const EMPTY = Buffer.alloc(0)
+/** Their texts are read again for the reply. */
+const REREAD = Param.callback | Param.redirect
 /** Until memory is given back by what is under way, and until a log that refuses is tried again. */
 const RETRY_MEMORY_S = 2
 const RETRY_LOG_S = { full: 30, failed: 5, closed: 5 } as const
@@ -53,6 +58,8 @@ const UNAUTHORIZED = jsonAnswer(401, { code: 401, error: 'Invalid credentials', 
 
 export class Exchange implements Asked, BodySink, ReceiptSink, TimedReceiving {
   readonly startedMs: number
+  older: TimedReceiving | undefined = undefined
+  newer: TimedReceiving | undefined = undefined
   private readonly connection: Connection
   readonly query: string
   content: ContentClass = Content.none
@@ -112,7 +119,13 @@ export class Exchange implements Asked, BodySink, ReceiptSink, TimedReceiving {
     sendContinue(this.reply)
     this.connection.receiving = this
     this.services.receiving.add(this)
-    this.collector = new BodyCollector(request, length, this.services.bodyLimitBytes, this)
+    this.collector = new BodyCollector(
+      request,
+      length,
+      this.services.bodyLimitBytes,
+      this,
+      this.services.detach,
+    )
   }
 
   private received(): void {
@@ -222,6 +235,14 @@ export class Exchange implements Asked, BodySink, ReceiptSink, TimedReceiving {
   }
 
   // As the sink of the receipt.
+
+  /** What was inflated is left to the collector: zlib may keep views of it. */
+  decoded(params: number): void {
+    const { body } = this
+    if (this.gzip || (params & REREAD) !== 0) return
+    this.body = EMPTY
+    this.services.detach(body)
+  }
 
   issued(receipt: Receipt): void {
     try {

@@ -1,6 +1,7 @@
 /** The ingest routes inside an app that is somebody else's: its listener, its limits on connections and heads, its closing. */
 import type { FastifyInstance } from 'fastify'
 import type { IngestListener } from './app.js'
+import { leave } from '../detach.js'
 import { connectionOf } from './connection.js'
 import { IngestCore, type IngestParts } from './core.js'
 import { sendThroughHooks } from './send.js'
@@ -11,7 +12,7 @@ import { sendThroughHooks } from './send.js'
  */
 export function mountIngest(instance: FastifyInstance, parts: IngestParts): IngestListener {
   const config = { ...parts.config, mountPrefix: instance.prefix }
-  const core = new IngestCore({ ...parts, config }, sendThroughHooks)
+  const core = new IngestCore({ ...parts, config }, { send: sendThroughHooks, detach: leave })
   // Requests that are pipelined are all answered before the connection closes.
   instance.addHook('onRequest', (request, reply, done) => {
     connectionOf(request.raw.socket).last = reply.raw

@@ -1,7 +1,12 @@
 /** One batch of records on its way to the disk: the memory they are written into, and what its requests wait for. */
+import { crc32 as zlibCrc32 } from 'node:zlib'
 import type { Clock } from '../clock.js'
+import type { Crc32 } from './crc32.js'
 import { FRAME_HEADER_BYTES } from './format.js'
 import type { CommittedBatch, OpenBatch } from './types.js'
+
+/** So many bytes of records are summed up at once: while they are in the processor's caches, where a batch has no room. */
+const SUM_BYTES = 32 * 1024
 
 export class Batch implements OpenBatch {
   readonly bytes: Uint8Array
@@ -12,12 +17,18 @@ export class Batch implements OpenBatch {
   /** Its requests were told that it is not kept, while it was on its way to the disk. */
   refused = false
 
+  /** CRC-32 of the records that end at `summedEnd`. */
+  private sum = 0
+  private summedEnd = FRAME_HEADER_BYTES
   private promise: Promise<CommittedBatch> | undefined
   private resolve!: (committed: CommittedBatch) => void
   private reject!: (error: Error) => void
 
   /** @param bytesMax of records; memory that is never written to costs nothing */
-  constructor(bytesMax: number) {
+  constructor(
+    bytesMax: number,
+    private readonly crc32: Crc32 = zlibCrc32,
+  ) {
     this.bytes = new Uint8Array(FRAME_HEADER_BYTES + bytesMax)
   }
 
@@ -30,10 +41,17 @@ export class Batch implements OpenBatch {
     return this.bytes.subarray(0, this.position)
   }
 
+  /** CRC-32 of the records. */
+  get checksum(): number {
+    this.sumUp()
+    return this.sum
+  }
+
   /** Takes over records written up to `end`; one promise serves all requests of the batch. */
   add(end: number, records: number, clock: Clock): Promise<CommittedBatch> {
     this.position = end
     this.records += records
+    if (end - this.summedEnd >= SUM_BYTES) this.sumUp()
     if (this.promise !== undefined) return this.promise
     this.sinceMs = clock.monoMs()
     this.promise = new Promise((resolve, reject) => {
@@ -62,7 +80,14 @@ export class Batch implements OpenBatch {
     this.reject(error)
   }
 
+  private sumUp(): void {
+    this.sum = this.crc32(this.bytes.subarray(this.summedEnd, this.position), this.sum)
+    this.summedEnd = this.position
+  }
+
   private clear(): void {
+    this.sum = 0
+    this.summedEnd = FRAME_HEADER_BYTES
     this.position = FRAME_HEADER_BYTES
     this.records = 0
     this.sinceMs = Infinity

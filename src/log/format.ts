@@ -4,7 +4,7 @@
  * records are UTF-8, so nothing that a client sends can look like one.
  */
 import { crc32 } from 'node:zlib'
-import type { Crc32 } from './crc32.js'
+import { combineCrc32 } from './crc32-combine.js'
 import { asBuffer } from '../as-buffer.js'
 
 /** Readers refuse a higher one. */
@@ -99,12 +99,12 @@ export function decodeSegmentHeader(bytes: Uint8Array): SegmentHeader | 'invalid
 /**
  * Writes the header in front of the records that stand in `frame` from byte FRAME_HEADER_BYTES on.
  *
- * @param checksum CRC-32
+ * @param bodySum CRC-32 of the records
  */
 export function stampFrame(
   frame: Uint8Array,
   header: Omit<FrameHeader, 'bodyBytes'>,
-  checksum: Crc32 = crc32,
+  bodySum: number = crc32(frame.subarray(FRAME_HEADER_BYTES)),
 ): void {
   const view = asBuffer(frame)
   view.set(FRAME_MAGIC)
@@ -116,7 +116,8 @@ export function stampFrame(
   writeU64(view, header.writtenMs, Frame.writtenMs)
   writeU64(view, header.epoch, Frame.epoch)
   view.set(header.writerId, Frame.writerId)
-  view.writeUInt32LE(checksum(view.subarray(COVERED_AT)), CHECKSUM_AT)
+  const headerSum = crc32(view.subarray(COVERED_AT, FRAME_HEADER_BYTES))
+  view.writeUInt32LE(combineCrc32(headerSum, bodySum, frame.length - FRAME_HEADER_BYTES), CHECKSUM_AT)
 }
 
 /** How many bytes the frame at the start of `bytes` takes, going by its header alone; undefined when none is there. */

@@ -75,8 +75,8 @@ export class SegmentLog implements Log {
     private readonly found: Found,
     private readonly options: WriterOptions,
   ) {
-    this.filling = new Batch(options.batchBytesMax)
-    this.idle = new Batch(options.batchBytesMax)
+    this.filling = new Batch(options.batchBytesMax, options.checksum)
+    this.idle = new Batch(options.batchBytesMax, options.checksum)
     this.availability = new Availability('the log', options.say, () => {
       if (!this.busy) void this.run(() => this.makeReady())
     })
@@ -308,7 +308,7 @@ export class SegmentLog implements Log {
       const segment = await segments.segmentFor(frame.length, writtenMs)
       const { writerId } = identity
       const header = { records, firstOffset, writtenMs, epoch: segments.epoch, writerId }
-      stampFrame(frame, header, options.checksum)
+      stampFrame(frame, header, batch.checksum)
       await segment.append(frame, () => this.confirm(batch))
     } catch (error) {
       batch.fail(this.lost(error))

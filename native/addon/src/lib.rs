@@ -12,7 +12,9 @@ use std::hash::{BuildHasher, RandomState};
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 
-use napi::bindgen_prelude::{FunctionCallContext, JsObjectValue, Object, ToNapiValue, Uint8Array, Unknown};
+use napi::bindgen_prelude::{
+    FunctionCallContext, JsObjectValue, JsValue, Object, ToNapiValue, Uint8Array, Unknown,
+};
 use napi::{Env, Error, Result};
 use napi_derive::napi;
 use sluicegate_core::{Decoder, Options, SCRATCH_BYTES_MORE, StoreIp, batch};
@@ -63,6 +65,17 @@ fn core_options(options: NativeOptions) -> Result<Options> {
         hash_seed: RandomState::new().hash_one(0),
         panic_on: options.panic_on.map(|marker| marker.to_vec()),
     })
+}
+
+/// Takes the memory of a buffer away, which is free at once: nobody may look at it again. Only of a view of the whole
+/// buffer, for in memory that is shared others have their part; false when nothing was done.
+///
+/// # Errors
+///
+/// Something else than a typed array.
+#[napi(catch_unwind)]
+pub fn detach(env: &Env, #[napi(ts_arg_type = "Uint8Array")] bytes: Unknown) -> Result<bool> {
+    pinned::detach(env.raw(), bytes.raw())
 }
 
 /// A decoder over memory that the caller keeps for it alone: the table (memory of an `Int32Array`), the input and the
@@ -154,9 +167,9 @@ pub fn crc32c(bytes: &[u8], seed: Option<u32>) -> u32 {
     sluicegate_core::crc32c::crc32c(bytes, seed.unwrap_or(0))
 }
 
-/// CRC-32 (IEEE) of `bytes`; null where the processor has no instruction that makes it faster than zlib's.
+/// CRC-32 (IEEE) of `bytes`; `seed` is the checksum of what stands before them. Null where the processor has no instruction that makes it faster than zlib's.
 #[napi(js_name = "crc32", catch_unwind)]
 #[must_use]
-pub fn crc32(bytes: &[u8]) -> Option<u32> {
-    sluicegate_core::crc32::crc32(bytes)
+pub fn crc32(bytes: &[u8], seed: Option<u32>) -> Option<u32> {
+    sluicegate_core::crc32::crc32(bytes, seed.unwrap_or(0))
 }

@@ -88,6 +88,26 @@ pub fn bytes_of(env: sys::napi_env, array: sys::napi_value) -> Result<(*mut u8, 
     Ok((start, length))
 }
 
+/// Detaches the `ArrayBuffer` behind a `Uint8Array` that shows all of it; false for a view of a part, or of nothing.
+pub fn detach(env: sys::napi_env, view: sys::napi_value) -> Result<bool> {
+    let (mut length, mut offset, mut buffer) = (0, 0, null_mut());
+    let (mut kind, data) = (0, null_mut());
+    // SAFETY: pointers are to locals, or null for what is not wanted; Node answers anything but a typed array with
+    // `napi_invalid_arg`.
+    let status = unsafe {
+        let (kind, length, offset) = (&raw mut kind, &raw mut length, &raw mut offset);
+        sys::napi_get_typedarray_info(env, view, kind, length, data, &raw mut buffer, offset)
+    };
+    check_status!(status, "not a typed array")?;
+    let is_whole = offset == 0 && buffer_length(env, buffer) == Some(length);
+    if kind != sys::TypedarrayType::uint8_array || length == 0 || !is_whole {
+        return Ok(false);
+    }
+    // SAFETY: `buffer` is alive. Whoever has a view of it sees one of length 0 from now on.
+    let status = unsafe { sys::napi_detach_arraybuffer(env, buffer) };
+    Ok(status == sys::Status::napi_ok)
+}
+
 /// The one `ArrayBuffer` that several pinned arrays are views of: as long as it has its length, all of them are in place.
 /// Node answers for a buffer sooner than for a typed array.
 pub struct PinnedBuffer {

@@ -8,11 +8,12 @@ const POLYNOMIAL: u32 = 0xEDB8_8320;
 
 const TABLES: Tables = slicing::tables(POLYNOMIAL);
 
-/// The checksum of `bytes`; `None` where the processor has no carry-less multiplication. There zlib is as fast.
+/// The checksum of `bytes` behind a text whose checksum is `seed`; `None` where the processor has no carry-less
+/// multiplication. There zlib is as fast.
 #[must_use]
-pub fn crc32(bytes: &[u8]) -> Option<u32> {
-    let (folded, rest) = simd::fold_crc32(bytes, !0)?;
-    let crc = folded.map_or(!0, |folded| slicing::step(&TABLES, &folded, 0));
+pub fn crc32(bytes: &[u8], seed: u32) -> Option<u32> {
+    let (folded, rest) = simd::fold_crc32(bytes, !seed)?;
+    let crc = folded.map_or(!seed, |folded| slicing::step(&TABLES, &folded, 0));
     Some(!slicing::step(&TABLES, rest, crc))
 }
 
@@ -35,17 +36,26 @@ mod tests {
     #[test]
     fn hardware_and_software_agree_on_every_length_and_place() {
         let bytes: Vec<u8> = (0..700_u32).map(|index| ((index * index * 31) >> 3) as u8).collect();
-        for start in (0..9).filter(|_| crc32(b"").is_some()) {
+        for start in (0..9).filter(|_| crc32(b"", 0).is_some()) {
             for end in start..bytes.len() {
                 let whole = &bytes[start..end];
-                assert_eq!(crc32(whole), Some(software(whole)), "{start} to {end}");
+                assert_eq!(crc32(whole, 0), Some(software(whole)), "{start} to {end}");
             }
+        }
+    }
+
+    #[test]
+    fn it_goes_on_behind_any_cut() {
+        let bytes: Vec<u8> = (0..700_u32).map(|index| ((index * index * 37) >> 3) as u8).collect();
+        for cut in (0..bytes.len()).filter(|_| crc32(b"", 0).is_some()) {
+            let (first, second) = bytes.split_at(cut);
+            assert_eq!(crc32(second, software(first)), Some(software(&bytes)), "cut at {cut}");
         }
     }
 
     #[test]
     fn the_hardware_is_used_where_it_is() {
         #[cfg(target_arch = "x86_64")]
-        assert_eq!(crc32(b"").is_some(), std::is_x86_feature_detected!("pclmulqdq"));
+        assert_eq!(crc32(b"", 0).is_some(), std::is_x86_feature_detected!("pclmulqdq"));
     }
 }
