@@ -34,15 +34,7 @@ export class Ledger {
 
   /** What the batch will count as once its receipt is issued. */
   entryOf(batch: DecodedBatch): LedgerEntry {
-    const runs: number[] = []
-    let last = -1
-    for (let index = 0; index < batch.rows; index++) {
-      const token = batch.row(index, Row.tokenId)
-      const outcome = batch.row(index, Row.outcome)
-      if (last >= 0 && runs[last] === token && runs[last + 1] === outcome) runs[last + 2]!++
-      else last = runs.push(token, outcome, 1) - 3
-    }
-    return { kind: ENDPOINTS.indexOf(batch.endpoint), received: batch.received, runs }
+    return { kind: ENDPOINTS.indexOf(batch.endpoint), received: batch.received, runs: runsOf(batch) }
   }
 
   /** Counts an entry: its receipt is about to be issued. */
@@ -88,6 +80,21 @@ export class Ledger {
     larger.set(this.cells)
     this.cells = larger
   }
+}
+
+/** Most requests are one run, which is made as it is: an array that grows takes room for many. */
+function runsOf(batch: DecodedBatch): number[] {
+  const { rows } = batch
+  if (rows === 0) return []
+  const runs = [batch.row(0, Row.tokenId), batch.row(0, Row.outcome), 1]
+  let last = 0
+  for (let index = 1; index < rows; index++) {
+    const token = batch.row(index, Row.tokenId)
+    const outcome = batch.row(index, Row.outcome)
+    if (runs[last] === token && runs[last + 1] === outcome) runs[last + 2]!++
+    else last = runs.push(token, outcome, 1) - 3
+  }
+  return runs
 }
 
 function countsAt(cells: Float64Array, at: number): Counts {

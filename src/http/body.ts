@@ -20,6 +20,10 @@ const EMPTY = Buffer.alloc(0)
 /** The least that is taken from the budget at once; from there on a body's room doubles. */
 const STEP_BYTES_MIN = 16 * 1024
 
+const COLLECTOR = Symbol('sluicegate.collector')
+
+type Collected = IncomingMessage & { [COLLECTOR]: BodyCollector }
+
 export class BodyCollector {
   private first: Buffer | undefined = undefined
   /** A body that came in more than one piece; up to `received` it is filled. */
@@ -31,9 +35,6 @@ export class BodyCollector {
   private capacity = 0
   private received = 0
   private over = false
-  private readonly onData = (chunk: Buffer): void => this.add(chunk)
-  private readonly onEnd = (): void => this.finish()
-  private readonly onGone = (): void => this.abort()
 
   /** @param declared the body's length in bytes by its head; undefined for a chunked body */
   constructor(
@@ -43,18 +44,19 @@ export class BodyCollector {
     private readonly sink: BodySink,
     private readonly detach: Detach,
   ) {
-    request.on('data', this.onData).on('end', this.onEnd).on('error', this.onGone)
+    ;(request as Collected)[COLLECTOR] = this
+    request.on('data', onData).on('end', onEnd).on('error', onGone)
   }
 
   /** Stops collecting; what follows in the body is left to others. */
   stop(): void {
     if (this.over) return
     this.over = true
-    this.request.off('data', this.onData).off('end', this.onEnd).off('error', this.onGone)
+    this.request.off('data', onData).off('end', onEnd).off('error', onGone)
     this.first = this.whole = undefined
   }
 
-  private add(chunk: Buffer): void {
+  add(chunk: Buffer): void {
     const position = this.received
     this.received += chunk.length
     if (this.received > this.limit) return this.refuse('too large')
@@ -92,7 +94,7 @@ export class BodyCollector {
   }
 
   /** The listeners stay: nothing comes behind the end, and to take them off would cost more than the rest of this. */
-  private finish(): void {
+  finish(): void {
     this.over = true
     const body = this.whole?.subarray(0, this.received) ?? this.first ?? EMPTY
     // Through the listeners an idle connection would keep it, outside of the budget.
@@ -100,9 +102,23 @@ export class BodyCollector {
     this.sink.bodyReceived(body)
   }
 
-  private abort(): void {
+  abort(): void {
     if (this.over) return
     this.stop()
     this.sink.bodyAborted()
   }
+}
+
+// Shared by all: three functions a request would be a good part of its garbage. Emitters call them with the request as `this`.
+
+function onData(this: Collected, chunk: Buffer): void {
+  this[COLLECTOR].add(chunk)
+}
+
+function onEnd(this: Collected): void {
+  this[COLLECTOR].finish()
+}
+
+function onGone(this: Collected): void {
+  this[COLLECTOR].abort()
 }
