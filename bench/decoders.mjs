@@ -16,13 +16,13 @@ async function run(program, name, { directory, cores }, ...more) {
 /** @returns {Promise<object[]>} a case each: name, events, bytes, native, javascript, ratio, target */
 export function measureDecoders(bench) {
   bench.progress('decoders: native against JavaScript')
-  const rounds = bench.quick ? '5' : '21'
+  const rounds = bench.quick ? '3' : '21'
   return run(['bench/decoders/run.mjs'], 'decoders', bench, '--rounds', rounds)
 }
 
 /** @returns {Promise<object[]>} a payload each, with the figures of every decoder (bench/decoders/survey.mjs) */
 export function surveyDecoders(bench) {
   bench.progress('decoders: all of them, all payloads')
-  const more = bench.quick ? ['--rounds', '3', '--quick'] : []
+  const more = bench.quick ? ['--rounds', '1', '--quick'] : []
   return run(['--expose-gc', 'bench/decoders/survey.mjs'], 'survey', bench, ...more)
 }

@@ -21,7 +21,11 @@ import { payloads } from './payloads.mjs'
 import { result as recordsOf } from './proof.mjs'
 import { JavaScriptDecoder } from './rival.mjs'
 
-const SLICE_MS = 8
+const { values } = parseArgs({
+  options: { json: { type: 'string' }, rounds: { type: 'string', default: '7' }, quick: { type: 'boolean' } },
+})
+
+const SLICE_MS = values.quick ? 3 : 8
 /** What one slice leaves behind drowns in what V8 itself keeps now and then. */
 const GROWTH_SLICES = 8
 const ROOM_BYTES = 8 << 20
@@ -158,9 +162,6 @@ async function measureCell(cell, sides, rounds) {
   return { wrap, payload, events: events ?? null, request_bytes: perRequest, ...Object.fromEntries(figures) }
 }
 
-const { values } = parseArgs({
-  options: { json: { type: 'string' }, rounds: { type: 'string', default: '7' }, quick: { type: 'boolean' } },
-})
 const cells = await payloads(values.quick)
 const sides = contenders()
 prove(sides, cells)

@@ -10,8 +10,8 @@ const shapeNamed = (name) => SHAPES.find((shape) => shape.name === name)
 
 export const BATCH_SIZES = [1, 2, 5, 10, 20, 50, 200, 500, 2000]
 export const EVENT_SIZES = [60, 400, 1000, 4000, 16_000, 64_000, 256_000, 1_000_000]
-const QUICK_BATCH_SIZES = [1, 10, 50, 500, 2000]
-const QUICK_EVENT_SIZES = [60, 400, 16_000, 256_000]
+const QUICK_BATCH_SIZES = [1, 50, 2000]
+const QUICK_EVENT_SIZES = [60, 16_000]
 
 const batchShape = (events) => ({ name: `batch-${events}`, wrap: 'json', events, bytes: EVENT_BYTES })
 const sizeShape = (bytes) => ({ name: `size-${bytes}`, wrap: 'json', events: 1, bytes })
@@ -54,7 +54,7 @@ const BESIDE_BIG_PER_S = 1000
 export async function constant(bench, started, maxPerS) {
   const [{ child }] = pick(started, ['sluicegate'])
   const [control] = pick(started, ['fastify-tuned'])
-  const seconds = bench.quick ? 4 : 15
+  const seconds = bench.quick ? 2 : 15
   const rate = Math.round(CONSTANT_SHARE * maxPerS)
   const load = { port: child.port, cpu: bench.cores.load, seconds }
   bench.progress(`constant rate: ${rate} requests/s for ${seconds} s`)
@@ -112,10 +112,10 @@ const SAMPLE_MS = 500
 /** A steady rate: what memory and garbage collection do. A server of its own, whose heap no other part has shaped. */
 export async function steady(bench, contender) {
   const child = await contender.start(bench.cores.server)
-  const seconds = bench.quick ? 8 : 40
+  const seconds = bench.quick ? 5 : 40
   const load = { port: child.port, cpu: bench.cores.load, files: [fileOf(bench, shapeNamed('form'))] }
   bench.progress(`steady: ${STEADY_PER_S} requests/s for ${seconds} s`)
-  await runLoad({ ...load, connections: 64, seconds: bench.quick ? 3 : 15, rate: STEADY_PER_S })
+  await runLoad({ ...load, connections: 64, seconds: bench.quick ? 2 : 15, rate: STEADY_PER_S })
   const heapBefore = await child.ask('collect')
   await child.ask('mark')
   const rss = []
@@ -125,7 +125,7 @@ export async function steady(bench, contender) {
   const { gcMs, gcCount, wallMs } = await child.ask('stats')
   const heapAfter = await child.ask('collect')
   await child.ask('mark')
-  await runLoad({ ...load, connections: 64, seconds: bench.quick ? 2 : 5 })
+  await runLoad({ ...load, connections: 64, seconds: bench.quick ? 1 : 5 })
   const full = await child.ask('stats')
   await child.stop()
   return {

@@ -42,7 +42,7 @@ function writeOrders({ directory }, { requests }) {
  */
 export async function replay(bench, started, log) {
   const files = writeOrders(bench, log)
-  const seconds = bench.quick ? 3 : 12
+  const seconds = bench.quick ? 1 : 12
   const runs = []
   for (const { contender, child } of started) {
     bench.progress(`replay: ${contender.title}, ${seconds} s`)
