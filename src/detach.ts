@@ -13,10 +13,11 @@ const addon = (await importAddon().catch(() => undefined)) as { readonly detach?
 export const leave: Detach = () => {}
 export const detach: Detach = addon?.detach ?? leave
 
-const SETTLED_BYTES = 16 * 1024 * 1024
+/** glibc looks at no larger one. */
+const SETTLED_BYTES = 32 * 1024 * 1024 - 64 * 1024
 
 /**
- * Has the allocator keep up to 32 MiB of what is given back. To begin with glibc returns all but 128 KiB at the heap's end
+ * Has the allocator keep up to 64 MiB of what is given back. To begin with glibc returns all but 128 KiB at the heap's end
  * to the system, and has it mapped anew, page by page, by the next bodies; it goes by the largest block that was ever
  * freed (mallopt(3), M_MMAP_THRESHOLD). This one is never touched, and so costs no memory.
  */

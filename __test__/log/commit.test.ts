@@ -43,6 +43,34 @@ class HeldDisk extends MemoryDisk {
 const turn = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
 describe('group commit', () => {
+  it('while a batch is on its way the next one takes a megabyte, and more when the disk is slow', async () => {
+    const disk = new HeldDisk()
+    const clock = new ManualClock(0)
+    const log = await open(disk, { clock, batchBytesMax: 2 ** 23, segmentBytes: 2 ** 24, bytesMax: 2 ** 30 })
+    disk.held = true
+    const first = [0, 1, 2].map((id) => put(log, record(id, 600_000))!)
+    expect(log.nextOffset, 'as much as comes at once while nothing is written').toBe(3)
+    await disk.syncing()
+    const second = [put(log, record(3, 600_000))!, put(log, record(4, 600_000))!]
+    expect(put(log, record(5))).toBeUndefined()
+    clock.advance(19)
+    expect(put(log, record(5))).toBeUndefined()
+    clock.advance(21)
+    second.push(put(log, record(5))!)
+    let rooms = 0
+    log.onRoom = () => rooms++
+    disk.release()
+    await Promise.all(first)
+    await disk.syncing()
+    expect(rooms).toBeGreaterThan(0)
+    const third = put(log, record(6))!
+    disk.held = false
+    disk.release()
+    await Promise.all([...second, third])
+    expect(await read(disk, log.durableOffset)).toEqual([0, 1, 2, 3, 4, 5, 6])
+    await log.close()
+  })
+
   it('frames of many commits carry the checksum that readers expect, whatever a failed batch left behind', async () => {
     const disk = new MemoryDisk()
     const log = await open(disk, { batchBytesMax: 200_000, segmentBytes: 1_000_000, bytesMax: 100_000_000 })
@@ -487,4 +515,39 @@ it('a process that has closed its log ends by itself', () => {
     encoding: 'utf8',
   })
   expect(done).toMatchObject({ status: 0, stdout: '{"firstOffset":0}\n', stderr: '' })
+})
+
+describe('room ahead of the frames', () => {
+  const ROOMY = { segmentBytes: 2 ** 24, batchBytesMax: 2 ** 22, bytesMax: 2 ** 30 }
+  const STEP = 2 ** 21
+  const fileBytes = (disk: MemoryDisk): number => disk.peek(segmentPaths(disk).at(-1)!)!.length
+  const end = (disk: MemoryDisk): number => {
+    const { position, bytes } = allFrames(disk).at(-1)!
+    return position + bytes
+  }
+
+  it('is zeroes for small frames, and the growth of the file for large ones', async () => {
+    const disk = new MemoryDisk()
+    const log = await open(disk, ROOMY)
+    await putEach(log, 0, 3)
+    expect(fileBytes(disk)).toBeGreaterThan(end(disk) + STEP)
+    await putEach(log, 3, 23, 600_000)
+    await idle(log)
+    expect(fileBytes(disk)).toBe(end(disk))
+    expect(log.status().bytes).toBe(end(disk) + STEP)
+    await putEach(log, 23, 24)
+    await idle(log)
+    expect(fileBytes(disk)).toBeGreaterThan(end(disk) + STEP)
+    await log.close()
+    expect(await read(disk)).toEqual(count(0, 24))
+  })
+
+  it('is zeroes for large ones, too, while the disk is nearly full', async () => {
+    const disk = new MemoryDisk({ limitBytes: 100 * 2 ** 20 })
+    const log = await open(disk, ROOMY)
+    await putEach(log, 0, 20, 600_000)
+    await idle(log)
+    expect(fileBytes(disk)).toBeGreaterThanOrEqual(Math.min(end(disk) + STEP, ROOMY.segmentBytes))
+    await log.close()
+  })
 })

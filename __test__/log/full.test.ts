@@ -7,7 +7,7 @@ import type { SegmentLog } from '../../src/log/log.js'
 import { type Gap } from '../../src/log/reader.js'
 import { allFrames, count, flipBit, framesOf, putEach, segmentPaths } from './support/files.js'
 import { MemoryDisk } from './support/memory-disk.js'
-import { idle, open, put, read, record, WRITER } from './support/run.js'
+import { idle, MIXED_FRAMES, open, put, read, record, WRITER } from './support/run.js'
 
 beforeEach(
   () => void vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval'] }),
@@ -31,31 +31,40 @@ async function fill(log: SegmentLog, from: number, bytes = 900): Promise<number[
 }
 
 describe('P2: full', () => {
-  it("by the log's limit: before a batch fails, 503 with the reason, and never more bytes than allowed", async () => {
-    const disk = new MemoryDisk()
-    const said: string[] = []
-    const log = await open(disk, {
-      bytesMax: 40_000,
-      say: (level, message) => said.push(`${level}: ${message}`),
-    })
-    disk.onCall = () => {
-      expect(disk.usedBytes).toBeLessThanOrEqual(40_000 + 100)
-      return undefined
-    }
-    const ids = await fill(log, 0)
-    expect(ids.length).toBeGreaterThan(20)
-    expect(log.status()).toMatchObject({ state: 'full', durableOffset: ids.length, failovers: 0 })
-    expect(log.status().reason).toContain('40000 bytes')
-    expect(() => log.open(1)).toThrow(LogUnavailable)
-    expect(() => log.open(1)).toThrow(expect.objectContaining({ reason: 'full', code: 'log_full' }) as Error)
-    await vi.advanceTimersByTimeAsync(10_000)
-    expect(
-      said.filter((line) => line.startsWith('warn: the log is full')),
-      'said once',
-    ).toHaveLength(1)
-    expect(await read(disk, log.durableOffset)).toEqual(ids)
-    await log.close()
-  })
+  it.each([
+    ['zeroes ahead', {}],
+    ['a file that grows', MIXED_FRAMES],
+  ])(
+    "by the log's limit: before a batch fails, 503 with the reason, and never more than allowed (%s)",
+    async (_, more) => {
+      const disk = new MemoryDisk()
+      const said: string[] = []
+      const log = await open(disk, {
+        ...more,
+        bytesMax: 40_000,
+        say: (level, message) => said.push(`${level}: ${message}`),
+      })
+      disk.onCall = () => {
+        expect(disk.usedBytes).toBeLessThanOrEqual(40_000 + 100)
+        return undefined
+      }
+      const ids = await fill(log, 0)
+      expect(ids.length).toBeGreaterThan(20)
+      expect(log.status()).toMatchObject({ state: 'full', durableOffset: ids.length, failovers: 0 })
+      expect(log.status().reason).toContain('40000 bytes')
+      expect(() => log.open(1)).toThrow(LogUnavailable)
+      expect(() => log.open(1)).toThrow(
+        expect.objectContaining({ reason: 'full', code: 'log_full' }) as Error,
+      )
+      await vi.advanceTimersByTimeAsync(10_000)
+      expect(
+        said.filter((line) => line.startsWith('warn: the log is full')),
+        'said once',
+      ).toHaveLength(1)
+      expect(await read(disk, log.durableOffset)).toEqual(ids)
+      await log.close()
+    },
+  )
 
   it.each([512, 700, 900, 1100, 1300, 1500])(
     'by the disk: before a batch of %i bytes fails, and it comes back',

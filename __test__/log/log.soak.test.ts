@@ -4,6 +4,7 @@ import { afterEach, describe, expect, it, vi } from 'vitest'
 import { commands } from './support/commands.js'
 import { firstFlaw, recordRun } from './support/crashes.js'
 import { Lives } from './support/lives.js'
+import { MIXED_FRAMES } from './support/run.js'
 
 afterEach(() => void vi.useRealTimers())
 
@@ -12,9 +13,10 @@ describe('P1, at length', () => {
     'crashes that keep any part of what is not synced: the %i-th hundred',
     async (hundred) => {
       vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+      const more = hundred % 2 === 0 ? MIXED_FRAMES : {}
       for (let ten = 0; ten < 10; ten++) {
         const seeds = Array.from({ length: 10 }, (_, one) => ({ seed: hundred * 100 + ten * 10 + one }))
-        const { snapshots, promised } = await recordRun(seeds)
+        const { snapshots, promised } = await recordRun(seeds, undefined, more)
         expect(await firstFlaw(snapshots, promised.sent)).toBeUndefined()
         // Logs that were cut off leave theirs behind, and with them every disk: 200 MB each time.
         vi.clearAllTimers()

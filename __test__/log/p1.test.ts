@@ -4,6 +4,7 @@
  */
 import { describe, expect, it } from 'vitest'
 import { firstFlaw, firstFlawOfKills, recordRun } from './support/crashes.js'
+import { MIXED_FRAMES } from './support/run.js'
 
 /** Syncs that no acknowledged event depends on, and why they are there. */
 const NOT_FOR_P1: Readonly<Record<string, string>> = {
@@ -13,22 +14,31 @@ const NOT_FOR_P1: Readonly<Record<string, string>> = {
 }
 
 describe('P1: an acknowledged event is on stable storage', () => {
-  it('survives a crash at every call to the disk that forgets all that is not synced', async () => {
-    const { snapshots, promised } = await recordRun(['strict'])
-    expect(promised.acknowledged.length).toBeGreaterThan(120)
-    expect(snapshots.length).toBeGreaterThan(200)
-    expect(await firstFlaw(snapshots, promised.sent)).toBeUndefined()
-  })
+  describe.each([
+    ['zeroes ahead of every frame', {}],
+    ['large frames that let the file grow', MIXED_FRAMES],
+  ])('%s', (_, more) => {
+    it('survives a crash at every call to the disk that forgets all that is not synced', async () => {
+      const { snapshots, promised } = await recordRun(['strict'], undefined, more)
+      expect(promised.acknowledged.length).toBeGreaterThan(120)
+      expect(snapshots.length).toBeGreaterThan(200)
+      expect(await firstFlaw(snapshots, promised.sent)).toBeUndefined()
+    })
 
-  it('survives crashes that keep any part of what is not synced', async () => {
-    const { snapshots, promised } = await recordRun([{ seed: 1 }, { seed: 2 }, { seed: 3 }])
-    expect(await firstFlaw(snapshots, promised.sent)).toBeUndefined()
-  })
+    it('survives crashes that keep any part of what is not synced', async () => {
+      const { snapshots, promised } = await recordRun(
+        [{ seed: 1 }, { seed: 2 }, { seed: 3 }],
+        undefined,
+        more,
+      )
+      expect(await firstFlaw(snapshots, promised.sent)).toBeUndefined()
+    })
 
-  it('survives a kill at every call to the disk, a new start, and then a crash', async () => {
-    const { flaw, kills } = await firstFlawOfKills(() => false)
-    expect(flaw).toBeUndefined()
-    expect(kills).toBeGreaterThan(80)
+    it('survives a kill at every call to the disk, a new start, and then a crash', async () => {
+      const { flaw, kills } = await firstFlawOfKills(() => false, more)
+      expect(flaw).toBeUndefined()
+      expect(kills).toBeGreaterThan(80)
+    })
   })
 
   it('shows each sync in src/log that is left out', async () => {

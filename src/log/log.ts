@@ -41,6 +41,13 @@ interface Found {
 const EXPIRE_EVERY_MS = 60_000
 /** A disk that answers at all does so sooner. */
 const STALLED_MS = 1000
+/**
+ * While a batch is on its way the next one takes so much: memory that the processor's caches can hold, where to be
+ * written into, summed up and copied by the kernel is much cheaper. A disk that takes longer gets as much again in
+ * each such time, so that how long a sync takes does not bound how much is written in a second.
+ */
+const NEXT_BATCH_BYTES = 1024 * 1024
+const NEXT_BATCH_MS = 20
 /** How often waiting requests are looked after. */
 const STALL_CHECK_MS_MAX = 1000
 
@@ -107,6 +114,7 @@ export class SegmentLog implements Log {
     if (bytes > this.options.batchBytesMax) {
       throw new RangeError(`${bytes} bytes are more than a batch holds (${this.options.batchBytesMax})`)
     }
+    if (this.busy && this.isFullForNow) return undefined
     if (this.filling.end - this.filling.position >= bytes) return this.filling
     if (this.busy) return undefined
     void this.pump()
@@ -222,6 +230,13 @@ export class SegmentLog implements Log {
   private refuseAll(error: LogUnavailable): void {
     this.idle.refuse(error)
     if (this.filling.records > 0) this.filling.fail(error)
+  }
+
+  private get isFullForNow(): boolean {
+    const { position } = this.filling
+    if (position < NEXT_BATCH_BYTES) return false
+    const passedMs = this.options.clock.monoMs() - this.askedMs
+    return position >= NEXT_BATCH_BYTES * Math.max(1, passedMs / NEXT_BATCH_MS)
   }
 
   private closeSoon(): void {

@@ -22,6 +22,9 @@ export interface LogOptions {
   readonly clock: Clock
   readonly say: Say
   readonly segmentBytes: number
+  /** How far zeroes go ahead of small frames, and from which size on frames let the file grow; see SegmentSet. */
+  readonly zeroStepBytes?: number
+  readonly growingFrameBytes?: number
   /** Most bytes of records in a batch, and so of one request. */
   readonly batchBytesMax: number
   /** Most bytes on disk. undefined: the smaller of 16 GiB and half of what is free. */
@@ -107,7 +110,17 @@ async function segmentSet(
   }))
   const retention = new Retention({ ...options, directory, presence })
   const set = new SegmentSet(
-    { directory, disk, identity, segmentBytes, bytesMax: options.bytesMax, retention, presence },
+    {
+      directory,
+      disk,
+      identity,
+      segmentBytes,
+      zeroStepBytes: options.zeroStepBytes,
+      growingFrameBytes: options.growingFrameBytes,
+      bytesMax: options.bytesMax,
+      retention,
+      presence,
+    },
     kept,
     epoch + 1,
     nextOffset,

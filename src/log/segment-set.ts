@@ -18,6 +18,10 @@ export interface SegmentSetOptions {
   readonly identity: Identity
   /** A batch larger than this gets a segment of its own. */
   readonly segmentBytes: number
+  /** ZERO_STEP_BYTES unless given. */
+  readonly zeroStepBytes: number | undefined
+  /** GROWING_FRAME_BYTES unless given. */
+  readonly growingFrameBytes: number | undefined
   /** Most bytes on disk, what is preallocated included; undefined: LIMIT_BYTES_MAX, or half of what is free beside it. */
   readonly bytesMax: number | undefined
   readonly retention: Retention
@@ -25,6 +29,13 @@ export interface SegmentSetOptions {
 }
 
 const LIMIT_BYTES_MAX = 16 * 2 ** 30
+/**
+ * From so many bytes on a frame lets its file grow: what its sync then has to record costs about as much as zeroes of this
+ * length, which are written and synced as well, and hold up the next batch meanwhile.
+ */
+const GROWING_FRAME_BYTES = 128 * 1024
+/** While less is free, zeroes go ahead of all frames: what finds no space is to be them, and not a batch. */
+const GROWTH_FREE_BYTES_MIN = 128 * 1024 * 1024
 
 export class SegmentSet {
   failovers = 0
@@ -37,6 +48,10 @@ export class SegmentSet {
   /** Given up before its first record, or found without any: goes once the next one stands. */
   private empty: KeptSegment | undefined
   private readonly stepBytes: number
+  private readonly growingFrameBytes: number
+  private lastFrameBytes = 0
+  /** Up to here frames may let the current segment grow. */
+  private growthEnd = 0
 
   constructor(
     private readonly options: SegmentSetOptions,
@@ -49,7 +64,9 @@ export class SegmentSet {
     /** Where the last given-up segment ends; the next one's header names it. */
     private previousEnd = 0,
   ) {
-    this.stepBytes = Math.min(ZERO_STEP_BYTES, options.segmentBytes)
+    const { segmentBytes, zeroStepBytes = ZERO_STEP_BYTES, growingFrameBytes = GROWING_FRAME_BYTES } = options
+    this.stepBytes = Math.min(zeroStepBytes, segmentBytes)
+    this.growingFrameBytes = growingFrameBytes
   }
 
   /** Looks how much the log may take; never less than before. */
@@ -93,7 +110,7 @@ export class SegmentSet {
   /** Nothing has to be done before the next batch. */
   get ready(): boolean {
     const { current } = this
-    return current !== undefined && !current.broken && this.spareBytes > 0 && !this.needsZeroes(current)
+    return current !== undefined && !current.broken && this.spareBytes > 0 && this.hasRoomAhead(current)
   }
 
   /** Makes everything ready for the next batch. What fails here has cost no record. */
@@ -110,16 +127,14 @@ export class SegmentSet {
   private async prepare(nowMs: number): Promise<void> {
     if (this.current?.broken === true) await this.giveUp(this.current)
     const current = this.current ?? (await this.startSegment(nowMs))
-    if (this.needsZeroes(current)) {
-      const end = Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes)
-      await this.allocate(end - current.zeroedEnd, () => current.zeroTo(end))
-    }
+    if (!this.hasRoomAhead(current)) await this.makeRoomAhead(current)
     await this.ensureSpare()
   }
 
   /** The segment that a frame of `bytes` goes into: rolls to the next one when it does not fit. */
   async segmentFor(bytes: number, nowMs: number): Promise<SegmentWriter> {
     const { current } = this
+    this.lastFrameBytes = bytes
     if (current === undefined || current.broken)
       throw new SluicegateError('log_failed', 'no segment can be written to')
     const fits = current.position + bytes <= this.options.segmentBytes
@@ -159,9 +174,27 @@ export class SegmentSet {
     return `${what} was removed or replaced`
   }
 
-  private needsZeroes(current: SegmentWriter): boolean {
-    const end = Math.min(this.options.segmentBytes, current.position + this.stepBytes)
-    return current.zeroedEnd < end
+  private get framesAreLarge(): boolean {
+    return this.lastFrameBytes >= this.growingFrameBytes
+  }
+
+  private hasRoomAhead({ position, zeroedEnd }: SegmentWriter): boolean {
+    const end = Math.min(this.options.segmentBytes, position + this.stepBytes)
+    return zeroedEnd >= end || (this.framesAreLarge && this.growthEnd >= end)
+  }
+
+  private async makeRoomAhead(current: SegmentWriter): Promise<void> {
+    const end = Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes)
+    const bytes = end - current.zeroedEnd
+    if (this.framesAreLarge && (await this.mayGrow(bytes))) this.growthEnd = end
+    else await this.allocate(bytes, () => current.zeroTo(end))
+  }
+
+  private async mayGrow(bytes: number): Promise<boolean> {
+    await this.reserve(bytes)
+    const { directory, disk } = this.options
+    const free = await disk.freeBytes(directory).catch(() => 0)
+    return free >= GROWTH_FREE_BYTES_MIN
   }
 
   private async roll(full: SegmentWriter, nowMs: number): Promise<SegmentWriter> {
@@ -188,6 +221,7 @@ export class SegmentSet {
     this.settleCurrent()
     this.kept.push({ name: next.name, firstOffset, createdMs, bytes: 0 })
     this.current = next
+    this.growthEnd = 0
     this.currentPreviousEnd = previousEnd
     this.previousEnd = 0
     await this.removeEmpty()

@@ -1,4 +1,7 @@
-/** The segment being written: one file, appended to, with zeroes written ahead so that a sync has no sizes to record. */
+/**
+ * The segment being written: one file, appended to, with zeroes written ahead of small frames so that their syncs have no
+ * sizes to record.
+ */
 import { join } from 'node:path'
 import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentName } from './format.js'
 import { isNoSpace } from './disk-errors.js'

@@ -2,10 +2,14 @@
  * Runs of the log that are cut off: at every single call to a disk that then forgets what no completed sync covers, or
  * by killing the process at every call; and what is wrong with what is left.
  */
+import type { LogOptions } from '../../../src/log/open.js'
 import type { Disk, Log } from '../../../src/log/types.js'
 import { aroundCalls } from './around.js'
 import { type CrashChoice, MemoryDisk } from './memory-disk.js'
 import { open, put, read, record } from './run.js'
+
+/** How the log that is cut off differs from others of the tests. */
+type More = Partial<LogOptions>
 
 /** What was promised to clients up to now. */
 interface Promised {
@@ -41,8 +45,9 @@ async function run(
   seen: Disk,
   promised: Promised,
   fail: (op: string) => Promise<void>,
+  more: More,
 ): Promise<void> {
-  const first = await open(seen)
+  const first = await open(seen, more)
   for (let batch = 0; batch < 14; batch++)
     await send(first, promised, 1 + (batch % 4), 100 + 40 * (batch % 5))
   await send(first, promised, 1, 7000)
@@ -56,13 +61,13 @@ async function run(
   await writable(first)
   for (let batch = 0; batch < 8; batch++) await send(first, promised, 5)
   await first.close()
-  const second = await open(seen)
+  const second = await open(seen, more)
   for (let batch = 0; batch < 6; batch++) await send(second, promised, 3, 200)
   // Killed: what it wrote stays in memory, its last call has been made. Then the power goes during the third life.
   const made = fail('never')
   void send(second, promised, 2)
   await made
-  const third = await open(seen)
+  const third = await open(seen, more)
   for (let batch = 0; batch < 12; batch++) await send(third, promised, 4, 150)
   await third.close()
 }
@@ -79,7 +84,11 @@ const READS: ReadonlySet<string> = new Set(['read', 'readdir', 'size', 'isAt', '
  * Runs and keeps what a crash before each call would have left. `skip` says which sync does nothing; then only crashes
  * right after an answer are looked at, which is where a missing sync shows.
  */
-export async function recordRun(choices: readonly CrashChoice[], skip?: (site: string) => boolean) {
+export async function recordRun(
+  choices: readonly CrashChoice[],
+  skip?: (site: string) => boolean,
+  more: More = {},
+) {
   const disk = new MemoryDisk({ completion: 'microtask' })
   const promised: Promised = { acknowledged: [], sent: new Set() }
   const snapshots: Snapshot[] = []
@@ -111,10 +120,11 @@ export async function recordRun(choices: readonly CrashChoice[], skip?: (site: s
     sites.add(site)
     return skip?.(site) === true
   })
-  await run(disk, seen, promised, (fault) => {
+  const fail = (fault: string): Promise<void> => {
     next = fault
     return new Promise((resolve) => (hit = resolve))
-  })
+  }
+  await run(disk, seen, promised, fail, more)
   disk.onCall = undefined
   snapshots.push({ call: Infinity, disk: disk.crash('strict'), acknowledged: [...promised.acknowledged] })
   return { disk, snapshots, sites, promised }
@@ -154,12 +164,12 @@ function siteOf(error: Error): string {
  * A process that is killed at its k-th call to the disk, one that takes over, and a power loss after that. What the
  * second one showed to readers has to survive too. undefined: there is no k-th call.
  */
-async function recordKill(k: number, kill: Kill, skip: (site: string) => boolean) {
+async function recordKill(k: number, kill: Kill, skip: (site: string) => boolean, more: More) {
   const disk = new MemoryDisk()
   const seen = skippingDisk(disk, skip)
   const promised: Promised = { acknowledged: [], sent: new Set() }
   const life = async (on: Disk, batches: number): Promise<false> => {
-    const log = await open(on)
+    const log = await open(on, more)
     // What can be read now counts as promised: it will not go away again.
     for (const id of await read(disk, log.durableOffset)) {
       if (!promised.acknowledged.includes(id)) promised.acknowledged.push(id)
@@ -184,11 +194,12 @@ async function recordKill(k: number, kill: Kill, skip: (site: string) => boolean
 
 export async function firstFlawOfKills(
   skip: (site: string) => boolean,
+  more: More = {},
 ): Promise<{ flaw?: string; kills: number }> {
   for (let kills = 1; ; kills++) {
     const k = Math.ceil(kills / KILLS.length)
     const kill = KILLS[(kills - 1) % KILLS.length]!
-    const recorded = await recordKill(k, kill, skip).catch((error: unknown) => String(error))
+    const recorded = await recordKill(k, kill, skip, more).catch((error: unknown) => String(error))
     if (recorded === undefined) return { kills }
     const flaw =
       typeof recorded === 'string' ? recorded : await firstFlaw(recorded.snapshots, recorded.promised.sent)

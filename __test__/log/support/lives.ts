@@ -7,7 +7,7 @@ import type { SegmentLog } from '../../../src/log/log.js'
 import type { Disk } from '../../../src/log/types.js'
 import { aroundCalls } from './around.js'
 import { type CrashChoice, type DiskOperation, MemoryDisk } from './memory-disk.js'
-import { idle, open, put, read, record } from './run.js'
+import { idle, MIXED_FRAMES, open, put, read, record } from './run.js'
 
 export type Command =
   | { readonly do: 'put'; readonly records: number; readonly bytes: number }
@@ -145,7 +145,8 @@ export class Lives {
       this.life.kill()
       this.life = new Life(this.disk)
       if (this.disk.onCall === undefined) this.use(this.disk)
-      const opened = await Promise.race([open(this.life.disk).catch(() => undefined), this.life.died])
+      const opening = open(this.life.disk, MIXED_FRAMES).catch(() => undefined)
+      const opened = await Promise.race([opening, this.life.died])
       if (opened === undefined || opened === 'died') continue
       this.log = opened
       break

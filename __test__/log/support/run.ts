@@ -29,6 +29,9 @@ export function options(disk: Disk, more: Partial<LogOptions> = {}): LogOptions 
   }
 }
 
+/** Zeroes go ahead of small frames, step by step, and larger ones let the file grow: as in a log of real size. */
+export const MIXED_FRAMES: Partial<LogOptions> = { zeroStepBytes: 1024, growingFrameBytes: 500 }
+
 export const open = (disk: Disk, more: Partial<LogOptions> = {}): ReturnType<typeof openLog> =>
   openLog(options(disk, more))
 
