@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, vi } from 'vitest'
 import { type Decoder, Param, type Problem } from '../src/decode/decoder.js'
 import { LogUnavailable, NotAcknowledged } from '../src/errors.js'
 import { Acknowledgements } from '../src/ship/acknowledgements.js'
@@ -267,6 +267,38 @@ describe('requests that are submitted', () => {
     await settle()
     expect(names(parts)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'])
     expect(told.slice(1)).toEqual(['a', 'b', 'c', 'd', 'e', 'f'].map((name) => [name, 1]))
+  })
+  it('may be handed in by whoever is told something: none is decoded twice, told twice or forgotten', async () => {
+    const parts = createParts()
+    const told: unknown[] = []
+    const submit = submitTo(parts, told)
+    parts.intake.submit(ingest('[7]'), {
+      issued: () => {
+        told.push('bad')
+        submit(ingest(eventOf('inner')), 'inner')
+      },
+      failed: (error) => told.push(error),
+    })
+    submit(ingest(eventOf('a', 't', 140_000)), 'a')
+    submit(ingest(eventOf('b')), 'b')
+    await settle()
+    parts.log.sync()
+    await settle()
+    expect(names(parts)).toEqual(['a', 'inner', 'b'])
+    expect(told).toEqual(['bad', ['a', 1], ['inner', 1], ['b', 1]])
+    expect(parts.intake.waiting).toBe(0)
+  })
+  it('are decoded again only once there is the room that they need', async () => {
+    const parts = createParts(300_000)
+    const decode = vi.spyOn(parts.decoder, 'decode')
+    const submit = submitTo(parts, [])
+    submit(ingest(eventOf('a', 't', 200_000)), 'a')
+    submit(ingest(eventOf('b', 't', 200_000)), 'b')
+    for (let one = 0; one < 100; one++) submit(ingest(eventOf('c')), 'c')
+    await settle()
+    expect([decode.mock.calls.length, parts.intake.waiting]).toEqual([2, 101])
+    parts.log.sync()
+    expect([decode.mock.calls.length, parts.intake.waiting]).toEqual([103, 0])
   })
   it('of more than a megabyte leave a turn to others in between', async () => {
     const parts = createParts(1 << 24)

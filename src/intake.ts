@@ -89,6 +89,8 @@ interface Waiting {
   readonly request: IngestRequest
   readonly context: RequestContext
   readonly sink: ReceiptSink
+  /** What its records need, once it was found that the room did not do: until then it is not decoded again. */
+  bytesNeeded: number
 }
 
 /** A request that is decoded: all that its receipt needs, once its records are kept. */
@@ -114,6 +116,8 @@ export class Intake {
   private readonly queue: Waiting[] = []
   /** Of the bodies in it. */
   private queuedBytes = 0
+  /** Whoever is told something may hand in the next request: it waits until those before it are through. */
+  private isAdmitting = false
   private turnEnd: NodeJS.Immediate | undefined = undefined
   private companions: Companions | undefined = undefined
 
@@ -155,7 +159,7 @@ export class Intake {
   }
 
   private enqueue(request: IngestRequest, sink: ReceiptSink): void {
-    this.queue.push({ request, context: this.contextOf(request), sink })
+    this.queue.push({ request, context: this.contextOf(request), sink, bytesNeeded: 0 })
     this.queuedBytes += request.body.length
   }
 
@@ -167,19 +171,29 @@ export class Intake {
   }
 
   private admit(): void {
+    if (this.isAdmitting) return
+    this.isAdmitting = true
     const { queue } = this
     let admitted = 0
     let bytes = 0
-    while (admitted < queue.length && bytes < TURN_BYTES) {
-      const next = queue[admitted]!
-      // Afterwards it may be gone.
-      const { length } = next.request.body
-      if (!this.attempt(next)) break
-      admitted++
-      bytes += length
+    try {
+      while (admitted < queue.length && bytes < TURN_BYTES) {
+        const next = queue[admitted]!
+        // Afterwards it may be gone.
+        const { length } = next.request.body
+        // Counted first: whatever is thrown, it is not tried again.
+        admitted++
+        bytes += length
+        if (this.attempt(next)) continue
+        admitted--
+        bytes -= length
+        break
+      }
+    } finally {
+      queue.splice(0, admitted)
+      this.queuedBytes -= bytes
+      this.isAdmitting = false
     }
-    queue.splice(0, admitted)
-    this.queuedBytes -= bytes
     if (queue.length > 0 && bytes >= TURN_BYTES) this.admitSoon()
   }
 
@@ -188,15 +202,15 @@ export class Intake {
     const { request, context, sink } = waiting
     const { log, decoder } = this.parts
     try {
-      for (let bytes = 0; ;) {
-        const room = log.open(bytes)
+      for (;;) {
+        const room = log.open(waiting.bytesNeeded)
         if (room === undefined) return false
         const batch = decoder.decode(request, context, room)
         if (batch.status === Status.ok) {
           this.commit(batch, waiting, room.records)
           return true
         }
-        bytes = batch.bytesNeeded
+        waiting.bytesNeeded = batch.bytesNeeded
       }
     } catch (error) {
       sink.failed(error)

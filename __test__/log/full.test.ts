@@ -66,6 +66,43 @@ describe('P2: full', () => {
     },
   )
 
+  it.each([600, 700, 900])(
+    'by whatever limit, with frames of %i bytes that let the file grow',
+    async (bytes) => {
+      for (let bytesMax = 20_000; bytesMax < 26_000; bytesMax += 150) {
+        const log = await open(new MemoryDisk(), { ...MIXED_FRAMES, bytesMax })
+        await fill(log, 0, bytes)
+        expect(log.status()).toMatchObject({ state: 'full', failovers: 0 })
+        await log.close()
+      }
+    },
+  )
+
+  it('never beyond its limit by what failed frames left behind', async () => {
+    const disk = new MemoryDisk()
+    const [bytesMax, segmentBytes] = [200_000, 32_768]
+    const log = await open(disk, { ...MIXED_FRAMES, bytesMax, segmentBytes, batchBytesMax: 16_384 })
+    const sent = async (id: number, bytes: number): Promise<void> => {
+      await put(log, record(id, bytes))?.catch(() => {})
+      await idle(log)
+    }
+    let round = 0
+    for (; log.state === 'writable'; round++) {
+      for (let id = 0; id < 4 && log.state === 'writable'; id++) await sent(id, 900)
+      if (log.state !== 'writable') break
+      disk.onCall = ({ op, length }) => {
+        if (op !== 'write' || length! < 6000) return undefined
+        disk.onCall = undefined
+        return { error: 'EIO', writtenBytes: length! }
+      }
+      await sent(4, 7000)
+      disk.onCall = undefined
+      expect(disk.usedBytes).toBeLessThanOrEqual(bytesMax + 100)
+    }
+    expect(round).toBeGreaterThan(3)
+    await log.close()
+  })
+
   it.each([512, 700, 900, 1100, 1300, 1500])(
     'by the disk: before a batch of %i bytes fails, and it comes back',
     async (bytes) => {

@@ -21,6 +21,12 @@ export function ratio(cell, other, name) {
   return median(cell.rounds.map((round, index) => round[name] / other.rounds[index][name]))
 }
 
+/** The median of the rounds' own differences, likewise. */
+export function difference(cell, other, name) {
+  if (cell === undefined || other === undefined) return undefined
+  return median(cell.rounds.map((round, index) => round[name] - other.rounds[index][name]))
+}
+
 /** The cell with all these members. */
 export function cellOf(cells, wanted) {
   return cells?.find((cell) => Object.entries(wanted).every(([name, value]) => cell[name] === value))

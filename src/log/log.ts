@@ -21,6 +21,12 @@ export interface WriterOptions {
   readonly say: Say
   /** Most bytes of records in a batch, and so of one request. */
   readonly batchBytesMax: number
+  /**
+   * While a batch is on its way the next one takes so many bytes, and as many more in each 20 ms: memory that the
+   * processor's caches can hold, where to be written into, summed up and copied by the kernel is much cheaper. Unless
+   * given, all that comes.
+   */
+  readonly nextBatchBytes?: number
   /** 0: a batch is closed once the code that began it is through; else at most once in this time. */
   readonly syncIntervalMs: number
   /** The longest that a request waits for a disk that does not answer. */
@@ -41,12 +47,7 @@ interface Found {
 const EXPIRE_EVERY_MS = 60_000
 /** A disk that answers at all does so sooner. */
 const STALLED_MS = 1000
-/**
- * While a batch is on its way the next one takes so much: memory that the processor's caches can hold, where to be
- * written into, summed up and copied by the kernel is much cheaper. A disk that takes longer gets as much again in
- * each such time, so that how long a sync takes does not bound how much is written in a second.
- */
-const NEXT_BATCH_BYTES = 1024 * 1024
+/** A disk that takes longer than this gets more at once: as much again in each such time. */
 const NEXT_BATCH_MS = 20
 /** How often waiting requests are looked after. */
 const STALL_CHECK_MS_MAX = 1000
@@ -64,6 +65,8 @@ export class SegmentLog implements Log {
   private running: Promise<void> = Promise.resolve()
   /** Stops the timer that closes the open batch. */
   private stopCloseTimer: (() => void) | undefined
+  /** Runs while somebody waits for the room that a slow disk makes. */
+  private roomTimer: NodeJS.Timeout | undefined
   private readonly expireTimer: NodeJS.Timeout
   private stallTimer: NodeJS.Timeout
   /** When the disk was last asked for something while `busy`. */
@@ -114,7 +117,7 @@ export class SegmentLog implements Log {
     if (bytes > this.options.batchBytesMax) {
       throw new RangeError(`${bytes} bytes are more than a batch holds (${this.options.batchBytesMax})`)
     }
-    if (this.busy && this.isFullForNow) return undefined
+    if (this.busy && this.isFullForNow) return this.announceRoomLater()
     if (this.filling.end - this.filling.position >= bytes) return this.filling
     if (this.busy) return undefined
     void this.pump()
@@ -202,6 +205,7 @@ export class SegmentLog implements Log {
 
   private stopTimers(): void {
     this.cancelClose()
+    clearTimeout(this.roomTimer)
     clearInterval(this.expireTimer)
     clearInterval(this.stallTimer)
   }
@@ -233,10 +237,17 @@ export class SegmentLog implements Log {
   }
 
   private get isFullForNow(): boolean {
+    const { nextBatchBytes = Infinity, clock } = this.options
     const { position } = this.filling
-    if (position < NEXT_BATCH_BYTES) return false
-    const passedMs = this.options.clock.monoMs() - this.askedMs
-    return position >= NEXT_BATCH_BYTES * Math.max(1, passedMs / NEXT_BATCH_MS)
+    if (position < nextBatchBytes) return false
+    return position >= nextBatchBytes * Math.max(1, (clock.monoMs() - this.askedMs) / NEXT_BATCH_MS)
+  }
+
+  private announceRoomLater(): undefined {
+    this.roomTimer ??= setTimeout(() => {
+      this.roomTimer = undefined
+      this.announceRoom()
+    }, NEXT_BATCH_MS).unref()
   }
 
   private closeSoon(): void {

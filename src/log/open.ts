@@ -27,6 +27,8 @@ export interface LogOptions {
   readonly growingFrameBytes?: number
   /** Most bytes of records in a batch, and so of one request. */
   readonly batchBytesMax: number
+  /** How many of them while another batch is on its way; see WriterOptions. */
+  readonly nextBatchBytes?: number
   /** Most bytes on disk. undefined: the smaller of 16 GiB and half of what is free. */
   readonly bytesMax: number | undefined
   readonly whenFull: 'refuse' | 'drop-oldest'

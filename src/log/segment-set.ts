@@ -34,7 +34,7 @@ const LIMIT_BYTES_MAX = 16 * 2 ** 30
  * length, which are written and synced as well, and hold up the next batch meanwhile.
  */
 const GROWING_FRAME_BYTES = 128 * 1024
-/** While less is free, zeroes go ahead of all frames: what finds no space is to be them, and not a batch. */
+/** While less is free, zeroes go ahead of all frames: what finds no space then is they, and not a batch. */
 const GROWTH_FREE_BYTES_MIN = 128 * 1024 * 1024
 
 export class SegmentSet {
@@ -50,7 +50,7 @@ export class SegmentSet {
   private readonly stepBytes: number
   private readonly growingFrameBytes: number
   private lastFrameBytes = 0
-  /** Up to here frames may let the current segment grow. */
+  /** Up to here frames may let the current segment grow: taken in the log's limit already. */
   private growthEnd = 0
 
   constructor(
@@ -103,7 +103,7 @@ export class SegmentSet {
     return this.options.retention.dropped
   }
   get bytes(): number {
-    const last = this.current === undefined ? 0 : this.current.zeroedEnd - this.kept.at(-1)!.bytes
+    const last = this.current === undefined ? 0 : this.endOf(this.current) - this.kept.at(-1)!.bytes
     return this.kept.reduce((sum, segment) => sum + segment.bytes, last + this.spareBytes)
   }
 
@@ -140,8 +140,8 @@ export class SegmentSet {
     const fits = current.position + bytes <= this.options.segmentBytes
     const isEmpty = current.position === SEGMENT_HEADER_BYTES
     const segment = fits || isEmpty ? current : await this.roll(current, nowMs)
-    if (segment.position + bytes > segment.zeroedEnd)
-      await this.reserve(segment.position + bytes - segment.zeroedEnd)
+    const end = segment.position + bytes
+    if (end > this.endOf(segment)) await this.reserve(end - this.endOf(segment))
     return segment
   }
 
@@ -174,6 +174,11 @@ export class SegmentSet {
     return `${what} was removed or replaced`
   }
 
+  /** What a segment takes, or may take without being asked again. */
+  private endOf(segment: SegmentWriter): number {
+    return Math.max(segment.bytes, segment === this.current ? this.growthEnd : 0)
+  }
+
   private get framesAreLarge(): boolean {
     return this.lastFrameBytes >= this.growingFrameBytes
   }
@@ -185,7 +190,7 @@ export class SegmentSet {
 
   private async makeRoomAhead(current: SegmentWriter): Promise<void> {
     const end = Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes)
-    const bytes = end - current.zeroedEnd
+    const bytes = Math.max(0, end - this.endOf(current))
     if (this.framesAreLarge && (await this.mayGrow(bytes))) this.growthEnd = end
     else await this.allocate(bytes, () => current.zeroTo(end))
   }
@@ -262,7 +267,7 @@ export class SegmentSet {
     this.current = undefined
     const kept = this.kept.at(-1)!
     if (failed.position > SEGMENT_HEADER_BYTES) {
-      kept.bytes = failed.zeroedEnd
+      kept.bytes = failed.bytes
       this.previousEnd = failed.position
       return failed.abandon()
     }

@@ -15,6 +15,8 @@ const ZEROES = new Uint8Array(ZERO_STEP_BYTES)
 export class SegmentWriter {
   /** A write or a sync has failed: what the file holds behind `position` is unknown, and stays so. */
   broken = false
+  /** How far what failed may reach. */
+  private brokenEnd = 0
 
   private constructor(
     readonly name: string,
@@ -24,6 +26,11 @@ export class SegmentWriter {
     /** Allocated and zero from `position` to here. */
     public zeroedEnd: number,
   ) {}
+
+  /** What it may take on the disk. */
+  get bytes(): number {
+    return Math.max(this.zeroedEnd, this.brokenEnd)
+  }
 
   /** Goes on in a segment that recovery has read. */
   static async reopen(path: string, name: string, end: number, disk: Disk): Promise<SegmentWriter> {
@@ -69,7 +76,7 @@ export class SegmentWriter {
       if (confirming !== undefined) await confirming
     } catch (error) {
       this.broken = true
-      await this.giveBack(error)
+      if (!(await this.giveBack(error))) this.brokenEnd = this.position + frame.length
       throw error
     }
     this.position += frame.length
@@ -94,8 +101,12 @@ export class SegmentWriter {
   }
 
   /** What found no space took the rest of it: a cursor could not move any more, and nothing ever be removed. */
-  private async giveBack(cause: unknown): Promise<void> {
-    if (isNoSpace(cause)) await this.file.truncate(this.zeroedEnd).catch(() => {})
+  private async giveBack(cause: unknown): Promise<boolean> {
+    if (!isNoSpace(cause)) return false
+    return this.file.truncate(this.zeroedEnd).then(
+      () => true,
+      () => false,
+    )
   }
 
   /** False when its file is gone from `directory`, or another one stands there under its name. */

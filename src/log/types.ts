@@ -28,11 +28,10 @@ export interface Log {
   readonly nextOffset: number
   /** Offset behind the last record that is on stable storage; readers never pass it. */
   readonly durableOffset: number
-  /** Called whenever there may be room again: a batch has left, or the log is writable again or not at all. */
+  /** Called whenever there may be room again: a batch has left or takes long, or the log is writable again or not at all. */
   onRoom: () => void
   /**
-   * The open batch with room for at least `bytes` more, or undefined when there is none until a sync ends (then wait
-   * for `onRoom`). Throws LogUnavailable when the log is not writable or `bytes` is more than a batch can hold.
+   * The open batch with room for at least `bytes` more, or undefined when there is none for now (then wait for `onRoom`). Throws LogUnavailable when the log is not writable or `bytes` is more than a batch can hold.
    */
   open(bytes: number): OpenBatch | undefined
   /**
@@ -63,7 +62,7 @@ export interface LogStatus {
   readonly firstOffset: number
   readonly nextOffset: number
   readonly durableOffset: number
-  /** On disk, what is preallocated included. */
+  /** On disk, what is preallocated, or taken for the next batches, included. */
   readonly bytes: number
   readonly bytesMax: number
   /** Bytes of records and frames written since the start. */

@@ -85,6 +85,9 @@ export class OpenedStorage {
   }
 }
 
+/** Of records, half of what a core of today keeps nearest. */
+const NEXT_BATCH_BYTES = 1024 * 1024
+
 function openMainLog(parts: OpenParts, presence: Presence, checksum: Crc32): Promise<SegmentLog> {
   const { config, directory, disk, clock, offsetMin } = parts
   const cursors = new Cursors(directory, disk, clock)
@@ -93,6 +96,7 @@ function openMainLog(parts: OpenParts, presence: Presence, checksum: Crc32): Pro
     name: 'log',
     segmentBytes: config.logSegmentBytes,
     batchBytesMax: config.batchBytesMax,
+    nextBatchBytes: NEXT_BATCH_BYTES,
     bytesMax: config.logMaxBytes,
     whenFull: config.logWhenFull,
     retentionMs: config.logRetentionMs,
