@@ -18,6 +18,9 @@ export interface Round extends Verdict {
 /** Small segments: kills also hit the roll from one to the next. */
 const ARGS = ['--log-segment-bytes', '1MiB', '--batch-bytes-max', '10MiB', '--log-level', 'warn']
 
+const EVENTS_MAX_FEW = 20
+const EVENTS_MAX_MANY = 500
+
 export async function killRounds(
   dataDir: string,
   rounds: number,
@@ -36,6 +39,8 @@ export async function killRounds(
       connections: 8,
       random: numbers,
       pipelined: 1 + (round % 3),
+      // Every other round with frames that let their file grow, up to several megabytes.
+      eventsMax: round % 4 < 2 ? EVENTS_MAX_FEW : EVENTS_MAX_MANY,
     })
     loads.push(load)
     load.start()
