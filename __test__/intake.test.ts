@@ -304,19 +304,19 @@ describe('requests that are submitted', () => {
     const parts = createParts(1 << 24)
     const told: unknown[] = []
     const submit = submitTo(parts, told)
-    const room = parts.log.open.bind(parts.log)
-    parts.log.open = () => undefined
-    for (const name of ['a', 'b', 'c']) submit(ingest(eventOf(name, 't', 700_000)), name)
-    parts.log.open = room
-    const waiting: number[] = []
-    for (let turn = 0; turn < 2; turn++) {
+    const all = ['a', 'b', 'c', 'd', 'e', 'f', 'g']
+    const waiting = all.map((name) => {
+      submit(ingest(eventOf(name, 't', 700_000)), name)
+      return parts.intake.waiting
+    })
+    for (let turn = 0; turn < 4; turn++) {
       await settle()
       waiting.push(parts.intake.waiting)
     }
-    expect(waiting).toEqual([1, 0])
+    expect(waiting).toEqual([1, 1, 1, 2, 3, 4, 5, 3, 1, 0, 0])
     parts.log.sync()
     await settle()
-    expect(names(parts)).toEqual(['a', 'b', 'c'])
+    expect(names(parts)).toEqual(all)
   })
   it('learn when their body is not needed any more: its bad records are copied, and nothing is told yet', async () => {
     const parts = createParts()

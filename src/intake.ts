@@ -118,6 +118,8 @@ export class Intake {
   private queuedBytes = 0
   /** Whoever is told something may hand in the next request: it waits until those before it are through. */
   private isAdmitting = false
+  /** Decoded since the event loop last turned. */
+  private turnBytes = 0
   private turnEnd: NodeJS.Immediate | undefined = undefined
   private companions: Companions | undefined = undefined
 
@@ -164,10 +166,19 @@ export class Intake {
   }
 
   private admitSoon(): void {
-    this.turnEnd ??= setImmediate(() => {
-      this.turnEnd = undefined
+    this.turnEnd ??= setImmediate(() => this.endTurn())
+  }
+
+  private endTurn(): void {
+    this.turnBytes = 0
+    try {
       this.admit()
-    })
+    } finally {
+      const isOver = this.turnBytes >= TURN_BYTES
+      this.turnBytes = 0
+      this.turnEnd = undefined
+      if (isOver && this.queue.length > 0) this.admitSoon()
+    }
   }
 
   private admit(): void {
@@ -177,7 +188,7 @@ export class Intake {
     let admitted = 0
     let bytes = 0
     try {
-      while (admitted < queue.length && bytes < TURN_BYTES) {
+      while (admitted < queue.length && this.turnBytes + bytes < TURN_BYTES) {
         const next = queue[admitted]!
         // Afterwards it may be gone.
         const { length } = next.request.body
@@ -192,9 +203,11 @@ export class Intake {
     } finally {
       queue.splice(0, admitted)
       this.queuedBytes -= bytes
+      this.turnBytes += bytes
       this.isAdmitting = false
     }
-    if (queue.length > 0 && bytes >= TURN_BYTES) this.admitSoon()
+    // For what is left, and because the next turn has a count of its own.
+    if (admitted > 0) this.admitSoon()
   }
 
   /** false: there is no room now. */
