@@ -174,9 +174,9 @@ export class SegmentSet {
     return `${what} was removed or replaced`
   }
 
-  /** What a segment takes, or may take without being asked again. */
-  private endOf(segment: SegmentWriter): number {
-    return Math.max(segment.bytes, segment === this.current ? this.growthEnd : 0)
+  /** What the current segment takes, or may take without being asked again. */
+  private endOf(current: SegmentWriter): number {
+    return Math.max(current.bytes, this.growthEnd)
   }
 
   private get framesAreLarge(): boolean {

@@ -31,7 +31,8 @@ export interface Log {
   /** Called whenever there may be room again: a batch has left or takes long, or the log is writable again or not at all. */
   onRoom: () => void
   /**
-   * The open batch with room for at least `bytes` more, or undefined when there is none for now (then wait for `onRoom`). Throws LogUnavailable when the log is not writable or `bytes` is more than a batch can hold.
+   * The open batch with room for at least `bytes` more, or undefined when there is none for now (then wait for `onRoom`).
+   * Throws LogUnavailable when the log is not writable or `bytes` is more than a batch can hold.
    */
   open(bytes: number): OpenBatch | undefined
   /**

@@ -39,7 +39,7 @@ export async function killRounds(
       connections: 8,
       random: numbers,
       pipelined: 1 + (round % 3),
-      // Every other round with frames that let their file grow, up to several megabytes.
+      // Two rounds of four, one with each decoder, with frames that let their file grow, up to several megabytes.
       eventsMax: round % 4 < 2 ? EVENTS_MAX_FEW : EVENTS_MAX_MANY,
     })
     loads.push(load)
