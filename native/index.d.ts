@@ -9,7 +9,13 @@
  */
 export declare const __napiBindingTarget: 'native' | 'wasm32-wasi' | 'wasm32-wasip1'
 
-/** CRC-32 (IEEE) of `bytes`; `seed` is the checksum of what stands before them. Null where the processor has no instruction that makes it faster than zlib's. */
+/** How many bytes stand before the first one of `bytes` whose address is a multiple of `alignment`. */
+export declare function bytesToBoundary(bytes: Uint8Array, alignment: number): number
+
+/**
+ * CRC-32 (IEEE) of `bytes`; `seed` is the checksum of what stands before them. Null where the processor has no
+ * instruction that makes it faster than zlib's.
+ */
 export declare function crc32(bytes: Uint8Array, seed?: number | undefined | null): number | null
 
 /** CRC-32C of `bytes`; `seed` is the checksum of what stands before them. */

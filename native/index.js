@@ -773,7 +773,8 @@ if (
   }
 }
 
-const { crc32, crc32c, createDecoder, detach, layout, version } = nativeBinding
+const { bytesToBoundary, crc32, crc32c, createDecoder, detach, layout, version } = nativeBinding
+export { bytesToBoundary }
 export { crc32 }
 export { crc32c }
 export { createDecoder }

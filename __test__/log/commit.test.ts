@@ -169,15 +169,61 @@ describe('group commit', () => {
     await sent
     expect(told).toBe(0)
     await disk.syncing()
-    expect(told, 'the next batch can be filled while this one is synced').toBe(1)
+    expect(told, 'the next batch can be filled while this one is synced').toBeGreaterThan(0)
+    told = 0
     expect(log.open(4000)).toBeDefined()
     disk.release()
     await Promise.all(inBatch)
     await idle(log)
-    expect(told).toBe(2)
+    expect(told).toBe(1)
     expect(allFrames(disk).map(({ bytes }) => bytes)).toEqual([64 + piece.length, 64 + 4000])
     disk.held = false
     await log.close()
+  })
+
+  it('a small batch that follows another waits for those who ask again once they are answered', async () => {
+    const disk = new MemoryDisk({ completion: 'macrotask' })
+    const log = await open(disk)
+    const waiting: (() => void)[] = []
+    // As intake does: what comes in a turn of the event loop is handed to the log when the turn ends, or there is room.
+    const admit = (): void => waiting.splice(0).forEach((one) => one())
+    log.onRoom = admit
+    const askAgain = async (id: number): Promise<void> => {
+      await put(log, record(id))
+      waiting.push(() => void put(log, record(id + 100)))
+      setImmediate(admit)
+    }
+    const first = [0, 1, 2].map(askAgain)
+    await turn()
+    const second = [3, 4, 5].map((id) => put(log, record(id)))
+    await Promise.all([...first, ...second])
+    await log.close()
+    expect(allFrames(disk).map(({ records }) => records)).toEqual([3, 6])
+  })
+
+  it('what is refused while it waits for those is not written', async () => {
+    const disk = new MemoryDisk({ completion: 'macrotask' })
+    const log = await open(disk)
+    const first = put(log, record(0))!
+    await turn()
+    const second = put(log, record(1))!.catch((error: unknown) => error)
+    await first
+    const error = new LogUnavailable('failed', 'gone')
+    await log.abandon(error)
+    expect(await second).toBe(error)
+    expect(allFrames(disk).map(({ records }) => records)).toEqual([1])
+    expect(disk.calls.filter(({ length }) => length === 64 + record(0).length)).toHaveLength(1)
+    expect(allFrames(disk)).toHaveLength(1)
+  })
+
+  it('a large one does not', async () => {
+    const disk = new MemoryDisk({ completion: 'macrotask' })
+    const log = await open(disk, { batchBytesMax: 2 ** 17, segmentBytes: 2 ** 20, bytesMax: 2 ** 24 })
+    const first = put(log, record(0))!.then(() => setImmediate(() => void put(log, record(2))))
+    await turn()
+    await Promise.all([first, put(log, record(1, 70_000))])
+    await log.close()
+    expect(allFrames(disk).map(({ records }) => records)).toEqual([1, 1, 1])
   })
 
   it('an idle log whose batch lacks room writes it at once instead of making anybody wait', async () => {
@@ -530,41 +576,4 @@ it('a log that nobody waits for takes all that comes meanwhile', async () => {
   disk.release()
   await Promise.all([first, ...second])
   await log.close()
-})
-
-describe('room ahead of the frames', () => {
-  const ROOMY = { segmentBytes: 2 ** 24, batchBytesMax: 2 ** 22, bytesMax: 2 ** 30 }
-  const STEP = 2 ** 21
-  const fileBytes = (disk: MemoryDisk): number => disk.peek(segmentPaths(disk).at(-1)!)!.length
-  const end = (disk: MemoryDisk): number => {
-    const { position, bytes } = allFrames(disk).at(-1)!
-    return position + bytes
-  }
-
-  it('is zeroes for small frames, and the growth of the file for large ones', async () => {
-    const disk = new MemoryDisk()
-    const log = await open(disk, ROOMY)
-    await putEach(log, 0, 3)
-    expect(fileBytes(disk)).toBeGreaterThan(end(disk) + STEP)
-    await putEach(log, 3, 23, 600_000)
-    await idle(log)
-    expect(fileBytes(disk)).toBe(end(disk))
-    const { bytes } = log.status()
-    expect(bytes, 'what the next frames may take is counted').toBeGreaterThanOrEqual(end(disk) + 2 * STEP)
-    expect(bytes).toBeLessThanOrEqual(end(disk) + 3 * STEP)
-    await putEach(log, 23, 24)
-    await idle(log)
-    expect(fileBytes(disk)).toBeGreaterThan(end(disk) + STEP)
-    await log.close()
-    expect(await read(disk)).toEqual(count(0, 24))
-  })
-
-  it('is zeroes for large ones, too, while the disk is nearly full', async () => {
-    const disk = new MemoryDisk({ limitBytes: 100 * 2 ** 20 })
-    const log = await open(disk, ROOMY)
-    await putEach(log, 0, 20, 600_000)
-    await idle(log)
-    expect(fileBytes(disk)).toBeGreaterThanOrEqual(Math.min(end(disk) + STEP, ROOMY.segmentBytes))
-    await log.close()
-  })
 })

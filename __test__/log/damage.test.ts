@@ -68,6 +68,52 @@ describe('P9: a flipped bit', () => {
     }
   })
 
+  it('in a frame of blocks, likewise, and in the zeroes before one loses nothing', async () => {
+    const disk = new MemoryDisk()
+    const log = await open(disk, { segmentBytes: 64 * 1024, blockFrameBytes: 300 })
+    for (const bytes of [900, 100, 5000, 900, 100, 100, 900]) {
+      await put(log, record(Number(log.nextOffset), bytes))
+    }
+    await log.close()
+    const frames = allFrames(disk)
+    expect(frames.map(({ position }) => position % 4096 === 0)).toEqual([1, 0, 1, 1, 0, 0, 1].map(Boolean))
+    expect(await told(disk, 7)).toEqual({ ids: count(0, 7), gaps: [], damage: [] })
+    const endOf = (index: number): number =>
+      index < 0 ? SEGMENT_HEADER_BYTES : frames[index]!.position + frames[index]!.bytes
+    for (const [damaged, frame] of frames.slice(0, -1).entries()) {
+      const place = {
+        path: frame.path,
+        position: endOf(damaged - 1),
+        bytes: frames[damaged + 1]!.position - endOf(damaged - 1),
+      }
+      for (const at of placesIn(frame)) {
+        const hurt = disk.crash()
+        await flipBit(hurt, frame.path, frame.position + at, at % 8)
+        expect(await told(hurt, 7), `byte ${at}`).toEqual({
+          ids: count(0, 7).filter((id) => id !== damaged),
+          gaps: [{ from: damaged, to: damaged + 1 }],
+          damage: [place],
+        })
+        const again = await open(hurt)
+        expect(again.status()).toMatchObject({
+          durableOffset: 7,
+          damage: { tornBytes: 0, quarantinedBatches: 1, quarantinedBytes: place.bytes },
+        })
+        await again.close()
+      }
+    }
+    for (const index of [0, 2, 3, 6]) {
+      const [from, to] = [endOf(index - 1), frames[index]!.position]
+      for (const at of [from, Math.floor((from + to) / 2), to - 1]) {
+        const hurt = disk.crash()
+        await flipBit(hurt, frames[0]!.path, at)
+        const { ids, gaps, damage } = await told(hurt, 7)
+        expect({ ids, gaps }).toEqual({ ids: count(0, 7), gaps: [] })
+        expect(damage).toEqual([{ path: frames[0]!.path, position: from, bytes: to - from }])
+      }
+    }
+  })
+
   it('in the last frame of an older segment: what is missing is known from the next one', async () => {
     const { disk, frames } = await twelve()
     for (const damaged of [3, 7]) {

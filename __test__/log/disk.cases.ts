@@ -2,6 +2,8 @@
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { beforeEach, describe, expect, it } from 'vitest'
+import { memoryOfBlocks } from '../../src/log/block-memory.js'
+import { BLOCK_BYTES } from '../../src/log/format.js'
 import type { Disk, DiskFile } from '../../src/log/types.js'
 
 const bytes = (value: string) => Buffer.from(value)
@@ -88,6 +90,33 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       await file.close()
     })
 
+    it.each([0, 1, 512])('writes whole blocks, from memory %i bytes behind a boundary', async (shift) => {
+      const memory = memoryOfBlocks(4 * BLOCK_BYTES)
+      const blocks = memory.subarray(shift, shift + 2 * BLOCK_BYTES)
+      const file = await disk.open(path, 'wx+')
+      const reading = await disk.open(path, 'r')
+      await file.write(Buffer.alloc(5000, 'a'), 0)
+      const before = await content(reading)
+      blocks.fill('b'.charCodeAt(0))
+      await file.writeBlocks(blocks, BLOCK_BYTES)
+      expect(await content(reading)).toBe(before.slice(0, BLOCK_BYTES) + 'b'.repeat(2 * BLOCK_BYTES))
+      await file.writeDurably(bytes('cc'), BLOCK_BYTES + 10)
+      blocks.fill('d'.charCodeAt(0))
+      await file.writeBlocks(blocks.subarray(0, BLOCK_BYTES), 2 * BLOCK_BYTES)
+      await file.writeBlocks(blocks, 6 * BLOCK_BYTES)
+      const whole = await content(reading)
+      expect(whole.slice(BLOCK_BYTES, 2 * BLOCK_BYTES)).toBe(
+        `${'b'.repeat(10)}cc${'b'.repeat(BLOCK_BYTES - 12)}`,
+      )
+      expect(whole.slice(2 * BLOCK_BYTES)).toBe(
+        'd'.repeat(BLOCK_BYTES) + '\0'.repeat(3 * BLOCK_BYTES) + 'd'.repeat(2 * BLOCK_BYTES),
+      )
+      await file.truncate(7 * BLOCK_BYTES)
+      await file.writeBlocks(blocks, 7 * BLOCK_BYTES)
+      expect((await content(reading)).slice(-3 * BLOCK_BYTES)).toBe('d'.repeat(3 * BLOCK_BYTES))
+      await Promise.all([file.close(), reading.close()])
+    })
+
     it('makes a new file only where none is', async () => {
       const made = await Promise.allSettled([1, 2, 3].map(() => disk.open(path, 'wx+')))
       expect(made.filter(({ status }) => status === 'fulfilled')).toHaveLength(1)
@@ -111,6 +140,7 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       const reading = await disk.open(path, 'r')
       await expect(reading.write(bytes('no'), 0)).rejects.toMatchObject({ code: 'EBADF', path })
       await expect(reading.writeDurably(bytes('no'), 0)).rejects.toMatchObject({ code: 'EBADF', path })
+      await expect(reading.writeBlocks(memoryOfBlocks(1), 0)).rejects.toMatchObject({ code: 'EBADF', path })
       await expect(reading.truncate(0)).rejects.toMatchObject({ path })
       expect(await content(reading)).toBe('abXYef')
       await reading.close()
@@ -129,7 +159,8 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       const file = await disk.open(path, 'wx+')
       await file.close()
       const late = [file.write(bytes('a'), 0), file.read(bytes('a'), 0), file.sync(), file.truncate(0)]
-      for (const call of [...late, file.writeDurably(bytes('a'), 0), file.size(), file.close()]) {
+      const synced = [file.writeDurably(bytes('a'), 0), file.writeBlocks(memoryOfBlocks(1), 0)]
+      for (const call of [...late, ...synced, file.size(), file.close()]) {
         await expect(call).rejects.toMatchObject({ code: 'EBADF', path })
       }
     })
@@ -141,6 +172,18 @@ export function diskCases(name: string, make: () => { disk: Disk; directory: str
       await Promise.all(written)
       const again = await disk.open(path, 'r')
       expect(await content(again)).toBe('abcd')
+      await again.close()
+    })
+
+    it('close waits for blocks that are being written', async () => {
+      const file = await disk.open(path, 'wx+')
+      const written = [0, 1, 2, 3].map((at) =>
+        file.writeBlocks(memoryOfBlocks(1).fill(97 + at), at * BLOCK_BYTES),
+      )
+      await file.close()
+      await Promise.all(written)
+      const again = await disk.open(path, 'r')
+      expect(await content(again)).toBe([...'abcd'].map((one) => one.repeat(BLOCK_BYTES)).join(''))
       await again.close()
     })
 

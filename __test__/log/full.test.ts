@@ -32,26 +32,26 @@ async function fill(log: SegmentLog, from: number, bytes = 900): Promise<number[
 
 describe('P2: full', () => {
   it.each([
-    ['zeroes ahead', {}],
-    ['a file that grows', MIXED_FRAMES],
+    ['zeroes ahead', {}, 40_000],
+    ['blocks, and a file that grows', MIXED_FRAMES, 400_000],
   ])(
     "by the log's limit: before a batch fails, 503 with the reason, and never more than allowed (%s)",
-    async (_, more) => {
+    async (_, more, bytesMax) => {
       const disk = new MemoryDisk()
       const said: string[] = []
       const log = await open(disk, {
         ...more,
-        bytesMax: 40_000,
+        bytesMax,
         say: (level, message) => said.push(`${level}: ${message}`),
       })
       disk.onCall = () => {
-        expect(disk.usedBytes).toBeLessThanOrEqual(40_000 + 100)
+        expect(disk.usedBytes).toBeLessThanOrEqual(bytesMax + 100)
         return undefined
       }
       const ids = await fill(log, 0)
       expect(ids.length).toBeGreaterThan(20)
       expect(log.status()).toMatchObject({ state: 'full', durableOffset: ids.length, failovers: 0 })
-      expect(log.status().reason).toContain('40000 bytes')
+      expect(log.status().reason).toContain(`${bytesMax} bytes`)
       expect(() => log.open(1)).toThrow(LogUnavailable)
       expect(() => log.open(1)).toThrow(
         expect.objectContaining({ reason: 'full', code: 'log_full' }) as Error,
@@ -66,10 +66,10 @@ describe('P2: full', () => {
     },
   )
 
-  it.each([600, 700, 900])(
-    'by whatever limit, with frames of %i bytes that let the file grow',
+  it.each([400, 600, 700, 900, 5000])(
+    'by whatever limit, with frames of %i bytes that are blocks',
     async (bytes) => {
-      for (let bytesMax = 20_000; bytesMax < 26_000; bytesMax += 150) {
+      for (let bytesMax = 40_000; bytesMax < 56_000; bytesMax += 350) {
         const log = await open(new MemoryDisk(), { ...MIXED_FRAMES, bytesMax })
         await fill(log, 0, bytes)
         expect(log.status()).toMatchObject({ state: 'full', failovers: 0 })

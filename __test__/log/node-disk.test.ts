@@ -2,8 +2,17 @@ import * as fs from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
+import { importAddon } from '../../src/addon-file.js'
+import { memoryOfBlocks } from '../../src/log/block-memory.js'
+import { BLOCK_BYTES } from '../../src/log/format.js'
 import { nodeDisk } from '../../src/log/node-disk.js'
+import type { DiskFile } from '../../src/log/types.js'
 import { diskCases, text, write } from './disk.cases.js'
+
+const hasAddon = await importAddon().then(
+  () => true,
+  () => false,
+)
 
 /** The most that one call to the kernel moves; undefined: as it likes. */
 const kernel = vi.hoisted(() => ({
@@ -13,8 +22,9 @@ const kernel = vi.hoisted(() => ({
   /** What statfs says of every file system; undefined: the truth. */
   type: undefined as number | undefined,
   reopenError: undefined as Error | undefined,
-  /** Descriptors that were opened with O_DSYNC. */
+  /** Descriptors that were opened with O_DSYNC, and with O_DIRECT. */
   synced: new Set<number>(),
+  direct: new Set<number>(),
 }))
 
 vi.mock('node:fs', async (original) => {
@@ -35,17 +45,22 @@ vi.mock('node:fs', async (original) => {
     },
     open: (path: string, flags: string | number, ...rest: unknown[]) => {
       const done = rest.pop() as (error: Error | null, fd?: number) => void
-      const withSync = typeof flags === 'number' && (flags & real.constants.O_DSYNC) !== 0
+      const has = (flag: number): boolean => typeof flags === 'number' && (flags & flag) !== 0
+      const withSync = has(real.constants.O_DSYNC)
+      const withDirect = has(real.constants.O_DIRECT)
       if (withSync && kernel.reopenError !== undefined) return done(kernel.reopenError)
       const note = (error: Error | null, fd: number): void => {
         if (withSync) kernel.synced.add(fd)
         else kernel.synced.delete(fd)
+        if (withDirect) kernel.direct.add(fd)
+        else kernel.direct.delete(fd)
         done(error, fd)
       }
       Reflect.apply(real.open, real, [path, flags, ...rest, note])
     },
     write: (...call: Parameters<ReturnType<typeof short>>) => {
-      kernel.order.push(kernel.synced.has(call[0]) ? 'synced write' : 'write')
+      const name = kernel.direct.has(call[0]) ? 'direct write' : 'synced write'
+      kernel.order.push(kernel.synced.has(call[0]) ? name : 'write')
       shortWrite(...call)
     },
     read: short(real.read as never),
@@ -96,6 +111,7 @@ it('a descriptor is not closed, and so not handed out again, while a call runs o
 })
 
 const EXT4 = 0xef53
+const XFS = 0x58465342
 const FUSE = 0x65735546
 
 describe('a durable write', () => {
@@ -155,6 +171,89 @@ describe('a durable write', () => {
     const open = (): number => fs.readdirSync('/proc/self/fd').length
     const before = open()
     for (let times = 0; times < 20; times++) await callsOf('abc')
+    await vi.waitFor(() => expect(open()).toBeLessThanOrEqual(before))
+  })
+})
+
+const isDirect =
+  process.platform === 'linux' && [EXT4, XFS].includes(fs.statfsSync(tmpdir()).type) && hasAddon
+
+describe('whole blocks', () => {
+  async function opened(): Promise<DiskFile> {
+    return nodeDisk.open(join(fs.mkdtempSync(join(root, 'blocks-')), 'file'), 'wx+')
+  }
+
+  /** The calls that writing `blocks` makes. */
+  async function callsOf(file: DiskFile, blocks: Uint8Array, position: number): Promise<string[]> {
+    kernel.order.length = 0
+    await file.writeBlocks(blocks, position)
+    return [...kernel.order]
+  }
+
+  it.runIf(isDirect)('go to the drive in one call, and in two where the file becomes longer', async () => {
+    const file = await opened()
+    const blocks = memoryOfBlocks(4 * BLOCK_BYTES)
+    expect(await callsOf(file, blocks, 0)).toEqual(['direct write', 'sync'])
+    expect(await callsOf(file, blocks, 0)).toEqual(['direct write'])
+    expect(await callsOf(file, blocks, BLOCK_BYTES)).toEqual(['direct write', 'sync'])
+    expect(await callsOf(file, blocks, BLOCK_BYTES)).toEqual(['direct write'])
+    await file.truncate(3 * BLOCK_BYTES)
+    expect(await callsOf(file, blocks, 0), 'its length was cut').toEqual(['direct write', 'sync'])
+    await file.close()
+  })
+
+  it.runIf(isDirect)('a length that was there before counts once it has been synced', async () => {
+    const file = await opened()
+    await file.write(new Uint8Array(20 * BLOCK_BYTES), 0)
+    const blocks = memoryOfBlocks(BLOCK_BYTES)
+    expect(await callsOf(file, blocks, 0)).toEqual(['direct write', 'sync'])
+    expect(await callsOf(file, blocks, 19 * BLOCK_BYTES)).toEqual(['direct write'])
+    await file.close()
+  })
+
+  it.runIf(isDirect)('go through the cache when the drive cannot read from this memory', async () => {
+    const file = await opened()
+    const blocks = memoryOfBlocks(2 * BLOCK_BYTES).subarray(1, 1 + BLOCK_BYTES)
+    expect(await callsOf(file, blocks, 0)).toEqual(['direct write', 'synced write'])
+    await file.close()
+  })
+
+  it.runIf(isDirect)('and when the kernel leaves off in the middle of a block', async () => {
+    const file = await opened()
+    kernel.bytesMax = BLOCK_BYTES + 100
+    const blocks = memoryOfBlocks(2 * BLOCK_BYTES).fill(97)
+    expect((await callsOf(file, blocks, 0)).slice(0, 2)).toEqual(['direct write', 'synced write'])
+    kernel.bytesMax = undefined
+    const room = Buffer.alloc(3 * BLOCK_BYTES)
+    expect(await file.read(room, 0)).toBe(2 * BLOCK_BYTES)
+    expect(room.subarray(0, 2 * BLOCK_BYTES).every((byte) => byte === 97)).toBe(true)
+    await file.close()
+  })
+
+  it('are a durable write like any other on other file systems', async () => {
+    kernel.type = FUSE
+    const file = await opened()
+    expect(await callsOf(file, memoryOfBlocks(BLOCK_BYTES), 0)).toEqual(['write', 'sync'])
+    await file.close()
+  })
+
+  it.runIf(isDirect)('are not there when the kernel fails', async () => {
+    const file = await opened()
+    await file.writeBlocks(memoryOfBlocks(1), 0)
+    kernel.bytesMax = 0
+    await expect(file.writeBlocks(memoryOfBlocks(1), 0)).rejects.toMatchObject({ code: 'EIO' })
+    kernel.bytesMax = undefined
+    await file.close()
+  })
+
+  it.runIf(process.platform === 'linux')('leave no descriptor behind', async () => {
+    const open = (): number => fs.readdirSync('/proc/self/fd').length
+    const before = open()
+    for (let times = 0; times < 20; times++) {
+      const file = await opened()
+      await file.writeBlocks(memoryOfBlocks(1), 0)
+      await file.close()
+    }
     await vi.waitFor(() => expect(open()).toBeLessThanOrEqual(before))
   })
 })

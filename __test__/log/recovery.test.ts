@@ -1,6 +1,6 @@
 /** P9: whatever a crash leaves at the end of the log is cut and kept aside, and the log goes on. */
 import { describe, expect, it } from 'vitest'
-import { FRAME_MAGIC, SEGMENT_HEADER_BYTES } from '../../src/log/format.js'
+import { BLOCK_BYTES, FRAME_MAGIC, SEGMENT_HEADER_BYTES } from '../../src/log/format.js'
 import {
   allFrames,
   count,
@@ -90,6 +90,37 @@ describe('P9: a torn end is cut and kept aside', () => {
       }
       const left = torn.peek(last.path)!.slice(last.position, end)
       await expectCut(torn, last, withoutZeroEnd(left))
+    }
+  })
+
+  it('whichever sectors of a batch of blocks are missing, the zeroes before it are no damage', async () => {
+    const disk = new MemoryDisk()
+    const options = { segmentBytes: 64 * 1024, batchBytesMax: 16_384, blockFrameBytes: 2000 }
+    const log = await open(disk, options)
+    await putEach(log, 0, 5)
+    await putTogether(log, [5], 9000)
+    const last = allFrames(disk).at(-1)!
+    expect(last.position % BLOCK_BYTES).toBe(0)
+    const endOfFive = allFrames(disk).at(-2)!.position + allFrames(disk).at(-2)!.bytes
+    const sectors = Math.ceil(last.bytes / 512)
+    for (let missing = 0; missing < sectors; missing++) {
+      for (const until of [missing + 1, sectors]) {
+        const torn = disk.crash()
+        const [from, to] = [last.position + missing * 512, Math.min(last.bytes, until * 512) + last.position]
+        await overwrite(torn, last.path, from, new Uint8Array(to - from))
+        const left = withoutZeroEnd(torn.peek(last.path)!.slice(endOfFive, last.position + last.bytes))
+        const again = await open(torn, options)
+        const tornBytes = Math.max(0, left.length - (last.position - endOfFive))
+        expect(again.status().damage).toEqual({ ...NO_DAMAGE, tornBytes })
+        expect(again.durableOffset).toBe(5)
+        const copies = [...quarantined(torn).values()].map((bytes) => Buffer.from(bytes).toString('hex'))
+        expect(copies).toEqual(tornBytes === 0 ? [] : [Buffer.from(left).toString('hex')])
+        await putEach(again, 100, 102)
+        await putTogether(again, [102], 9000)
+        await again.close()
+        expect(await read(torn, 8)).toEqual([0, 1, 2, 3, 4, 100, 101, 102])
+        expect(segmentPaths(torn)).toHaveLength(1)
+      }
     }
   })
 

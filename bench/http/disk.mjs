@@ -2,9 +2,10 @@
 //
 //   node bench/http/disk.mjs '{"directory","bytes","batches"}'
 //
-// As the log does it: appended to a file that is allocated already, one batch at a time. Prints one line of JSON.
+// As the log does it: as whole blocks, behind each other in a file of zeroes, one batch at a time. Prints one line of JSON.
 import { readFileSync, rmSync } from 'node:fs'
 import { join } from 'node:path'
+import { memoryOfBlocks } from '../../dist/log/block-memory.js'
 import { nodeDisk } from '../../dist/log/node-disk.js'
 
 const { directory, bytes, batches } = JSON.parse(process.argv[2])
@@ -13,10 +14,9 @@ const GROUP = 20
 
 const path = join(directory, 'disk')
 const file = await nodeDisk.open(path, 'wx+')
-const batch = Buffer.alloc(bytes, 'x')
-for (let index = 0; index < batches; index++) await file.write(Buffer.alloc(bytes), index * bytes)
-await file.sync()
-await file.writeDurably(batch, 0)
+const batch = memoryOfBlocks(bytes)
+for (let index = 0; index < batches; index++) await file.writeBlocks(batch, index * bytes)
+batch.fill('x'.charCodeAt(0))
 
 const mainNs = () => Number(readFileSync(`/proc/self/task/${process.pid}/schedstat`, 'utf8').split(' ', 1)[0])
 const processUs = () => {
@@ -30,7 +30,7 @@ for (let at = 0; at + GROUP <= batches; at += GROUP) {
   const [main, all] = [mainNs(), processUs()]
   for (let index = at; index < at + GROUP; index++) {
     const startMs = performance.now()
-    await file.writeDurably(batch, index * bytes)
+    await file.writeBlocks(batch, index * bytes)
     latencies.push((performance.now() - startMs) * 1000)
   }
   groups.push({ main_us: (mainNs() - main) / 1000 / GROUP, process_us: (processUs() - all) / GROUP })

@@ -1,8 +1,10 @@
 /** One batch of records on its way to the disk: the memory they are written into, and what its requests wait for. */
 import { crc32 as zlibCrc32 } from 'node:zlib'
 import type { Clock } from '../clock.js'
+import { LogUnavailable } from '../errors.js'
 import type { Crc32 } from './crc32.js'
-import { FRAME_HEADER_BYTES } from './format.js'
+import { blockEnd, FRAME_HEADER_BYTES } from './format.js'
+import { memoryOfBlocks } from './block-memory.js'
 import type { CommittedBatch, OpenBatch } from './types.js'
 
 /** So many bytes of records are summed up at once: while they are in the processor's caches, where a batch has no room. */
@@ -10,6 +12,7 @@ const SUM_BYTES = 32 * 1024
 
 export class Batch implements OpenBatch {
   readonly bytes: Uint8Array
+  readonly end: number
   position = FRAME_HEADER_BYTES
   records = 0
   /** When the oldest of its records came, by the monotonic clock. */
@@ -29,16 +32,20 @@ export class Batch implements OpenBatch {
     bytesMax: number,
     private readonly crc32: Crc32 = zlibCrc32,
   ) {
-    this.bytes = new Uint8Array(FRAME_HEADER_BYTES + bytesMax)
-  }
-
-  get end(): number {
-    return this.bytes.length
+    this.end = FRAME_HEADER_BYTES + bytesMax
+    this.bytes = memoryOfBlocks(this.end)
   }
 
   /** Header and records. */
   get frame(): Uint8Array {
     return this.bytes.subarray(0, this.position)
+  }
+
+  /** The frame and zeroes behind it: whole blocks. */
+  get blocks(): Uint8Array {
+    const end = blockEnd(this.position)
+    this.bytes.fill(0, this.position, end)
+    return this.bytes.subarray(0, end)
   }
 
   /** CRC-32 of the records. */
@@ -78,6 +85,11 @@ export class Batch implements OpenBatch {
     this.records = 0
     this.sinceMs = Infinity
     this.reject(error)
+  }
+
+  /** Throws when its requests were refused meanwhile: what has been written does not count. */
+  mustBeWanted(): void {
+    if (this.refused) throw new LogUnavailable('failed', 'the disk answered after its requests were refused')
   }
 
   private sumUp(): void {

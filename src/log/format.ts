@@ -1,5 +1,5 @@
 /**
- * The log's bytes (docs/LOG_FORMAT.md): a segment is a header and frames back to back; a frame is one batch of records
+ * The log's bytes (docs/LOG_FORMAT.md): a segment is a header and frames one after the other; a frame is one batch of records
  * (src/record.ts) as it was written and synced. Little endian. Magic words hold bytes that UTF-8 cannot hold, and
  * records are UTF-8, so nothing that a client sends can look like one.
  */
@@ -17,6 +17,9 @@ export const SEGMENT_HEADER_BYTES = 64
 export const WRITER_ID_BYTES = 16
 export const FRAME_MAGIC = Uint8Array.of(0xf8, 0x53, 0x4c, 0x46, 0x52, 0x41, 0x4d, 0xff) // .SLFRAM.
 export const SEGMENT_MAGIC = Uint8Array.of(0xf8, 0x53, 0x4c, 0x53, 0x45, 0x47, 0x4d, 0xff) // .SLSEGM.
+
+/** Large frames begin at a multiple of this, behind zeroes: so they can be written in whole blocks. */
+export const BLOCK_BYTES = 4096
 
 const MAGIC_BYTES = 8
 const CHECKSUM_AT = 8
@@ -62,6 +65,11 @@ export interface FrameHeader {
   readonly writtenMs: number
   readonly epoch: number
   readonly writerId: Uint8Array
+}
+
+/** The first multiple of BLOCK_BYTES from `position` on. */
+export function blockEnd(position: number): number {
+  return Math.ceil(position / BLOCK_BYTES) * BLOCK_BYTES
 }
 
 /** The header's 64 bytes. */

@@ -1,6 +1,7 @@
 /** Goes through the frames of one segment file, for recovery and for readers. */
 import { asBuffer } from '../as-buffer.js'
 import {
+  blockEnd,
   decodeFrame,
   type FrameHeader,
   FRAME_HEADER_BYTES,
@@ -11,7 +12,9 @@ import {
 import { newerFormat, type SegmentFile } from './segments.js'
 import type { DiskFile } from './types.js'
 
-const WINDOW_BYTES = 1024 * 1024
+/** Bytes read at once: few at the live end, behind which there are only zeroes, twice as many each time that a reader goes on. */
+const WINDOW_BYTES_MIN = 64 * 1024
+const WINDOW_BYTES_MAX = 1024 * 1024
 
 export interface Frame extends FrameHeader {
   /** Where it stands in the file. */
@@ -32,7 +35,8 @@ export class FrameReader {
 
   private window = new Uint8Array(0)
   private windowStart = 0
-  private buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES)
+  private windowBytes = WINDOW_BYTES_MIN
+  private buffer = Buffer.allocUnsafeSlow(WINDOW_BYTES_MAX)
 
   constructor(
     private readonly file: DiskFile,
@@ -43,14 +47,15 @@ export class FrameReader {
   }
 
   /**
-   * The frame that stands at `position`, which moves behind it; undefined when no valid one stands there.
+   * The frame that stands at `position`, or at the next block behind zeroes; `position` moves behind it. undefined when no
+   * valid one stands there.
    *
    * @throws SluicegateError `log_format_newer`
    */
   async next(): Promise<Frame | undefined> {
-    const frame = await this.frameAt(this.position)
+    const frame = await this.frameFrom(this.position)
     if (frame === undefined) return undefined
-    this.position += frame.bytes.length
+    this.position = frame.position + frame.bytes.length
     this.nextOffset = frame.firstOffset + frame.records
     this.epoch = frame.epoch
     return frame
@@ -65,7 +70,7 @@ export class FrameReader {
   /** Goes to `position` if a valid frame stands there by now. */
   async returnTo(position: number): Promise<boolean> {
     this.refresh()
-    if ((await this.frameAt(position)) === undefined) return false
+    if ((await this.frameFrom(position)) === undefined) return false
     this.position = position
     return true
   }
@@ -86,6 +91,7 @@ export class FrameReader {
   /** Forgets what was read: a live file has more by now. */
   refresh(): void {
     this.window = new Uint8Array(0)
+    this.windowBytes = WINDOW_BYTES_MIN
   }
 
   /** End of the last byte that is not zero, `position` if there is none behind it. */
@@ -98,6 +104,20 @@ export class FrameReader {
       if (last >= 0) end = at + last + 1
       at += bytes.length
     }
+  }
+
+  private async frameFrom(position: number): Promise<Frame | undefined> {
+    const frame = await this.frameAt(position)
+    if (frame !== undefined) return frame
+    const next = await this.paddingEnd(position)
+    return next === position ? undefined : this.frameAt(next)
+  }
+
+  /** The beginning of the next block when there are only zeroes up to it, else `position`. */
+  async paddingEnd(position: number): Promise<number> {
+    const end = blockEnd(position)
+    const padding = (await this.load(position, end - position)).subarray(0, end - position)
+    return position + padding.length === end && lastNonZero(padding) < 0 ? end : position
   }
 
   private async frameAt(position: number): Promise<Frame | undefined> {
@@ -136,10 +156,12 @@ export class FrameReader {
     const at = position - this.windowStart
     if (at >= 0 && at + bytes <= this.window.length) return this.window.subarray(at)
     if (bytes > this.buffer.length) this.buffer = Buffer.allocUnsafeSlow(await this.bounded(position, bytes))
+    const room = this.buffer.subarray(0, Math.max(bytes, this.windowBytes))
+    this.windowBytes = Math.min(WINDOW_BYTES_MAX, this.windowBytes * 2)
     let filled = 0
     this.loads++
-    while (filled < this.buffer.length) {
-      const read = await this.file.read(this.buffer.subarray(filled), position + filled)
+    while (filled < room.length) {
+      const read = await this.file.read(room.subarray(filled), position + filled)
       if (read === 0) break
       filled += read
       if (filled >= bytes) break

@@ -49,6 +49,9 @@ const EXPIRE_EVERY_MS = 60_000
 const STALLED_MS = 1000
 /** A disk that takes longer than this gets more at once: as much again in each such time. */
 const NEXT_BATCH_MS = 20
+/** For so many turns of the event loop a batch waits for more, unless it has so many bytes. */
+const GATHER_TURNS = 2
+const GATHER_BYTES = 64 * 1024
 /** How often waiting requests are looked after. */
 const STALL_CHECK_MS_MAX = 1000
 
@@ -137,20 +140,13 @@ export class SegmentLog implements Log {
       state,
       reason,
       writerId: hexOf(this.identity.writerId),
-      epoch: segments.epoch,
-      firstOffset: segments.firstOffset,
+      ...segments.status,
       nextOffset: this.nextOffset,
-      durableOffset: this.durableOffset,
-      bytes: segments.bytes,
-      bytesMax: segments.bytesMax,
       bytesWritten: this.bytesWritten,
-      segments: segments.count,
       damage: found.damage,
       quarantineDropped: found.quarantineDropped,
       batches: this.batches,
       records: this.recordsWritten,
-      failovers: segments.failovers,
-      dropped: segments.dropped,
       newIds: found.newIds,
       reopened: 0,
     }
@@ -258,9 +254,8 @@ export class SegmentLog implements Log {
       if (!this.busy && this.filling.records > 0) void this.pump()
     }
     if (syncIntervalMs === 0) {
-      let isWanted = true
-      queueMicrotask(() => isWanted && close())
-      this.stopCloseTimer = () => void (isWanted = false)
+      queueMicrotask(close)
+      this.stopCloseTimer = () => {}
     } else {
       const timer = setTimeout(close, Math.max(0, this.lastCloseMs + syncIntervalMs - clock.monoMs()))
       this.stopCloseTimer = () => clearTimeout(timer)
@@ -303,12 +298,24 @@ export class SegmentLog implements Log {
       let written = this.write(this.swap())
       for (;;) {
         await written
+        if (this.hasMore) await this.gather()
         await this.makeReady()
         if (!this.hasMore) return
         written = this.write(this.swap())
         this.announceRoom()
       }
     })
+  }
+
+  /**
+   * A small batch waits for those whom the next turns of the event loop bring: whoever was just answered often asks again
+   * at once. A write costs about the same for twice as many requests.
+   */
+  private async gather(): Promise<void> {
+    for (let turns = 0; turns < GATHER_TURNS && this.filling.position < GATHER_BYTES; turns++) {
+      await new Promise(setImmediate)
+      this.announceRoom()
+    }
   }
 
   /** A log with a sync interval lets the next batch wait for it. */
@@ -331,11 +338,10 @@ export class SegmentLog implements Log {
     this.askedMs = this.lastCloseMs
     try {
       const writtenMs = options.clock.nowMs()
-      const segment = await segments.segmentFor(frame.length, writtenMs)
       const { writerId } = identity
       const header = { records, firstOffset, writtenMs, epoch: segments.epoch, writerId }
       stampFrame(frame, header, batch.checksum)
-      await segment.append(frame, () => this.confirm(batch))
+      await segments.append(batch, writtenMs, () => this.confirm(batch))
     } catch (error) {
       batch.fail(this.lost(error))
       return
@@ -351,8 +357,8 @@ export class SegmentLog implements Log {
   /** Whether what has just been synced counts. */
   private confirm(batch: Batch): Promise<void> | undefined {
     const looking = this.options.presence.confirm()
-    if (looking !== undefined) return looking.then(() => mustBeWanted(batch))
-    return void mustBeWanted(batch)
+    if (looking !== undefined) return looking.then(() => batch.mustBeWanted())
+    return void batch.mustBeWanted()
   }
 
   /** What must be there before the next batch comes: zeroes ahead, a spare segment. Sets the state; never rejects. */
@@ -391,8 +397,4 @@ export class SegmentLog implements Log {
       ? this.availability.refusal()
       : new LogUnavailable('closed', 'the log is closing')
   }
-}
-
-function mustBeWanted({ refused }: Batch): void {
-  if (refused) throw new LogUnavailable('failed', 'the disk answered after its requests were refused')
 }

@@ -11,9 +11,12 @@ const FILE_MODE = 0o640
 const DIRECTORY_MODE = 0o750
 /** What opening or syncing a directory answers on Windows, where directories need no sync. */
 const NO_DIRECTORY_SYNC = ['EISDIR', 'EPERM']
-/** File systems, by the numbers that statfs(2) gives them, whose writes with O_DSYNC are as good as write and fdatasync. */
+/** File systems, by the numbers that statfs(2) gives them, whose ways with O_DSYNC and O_DIRECT are known (`openAgain`). */
 const EXT = 0xef53
 const XFS = 0x58465342
+const NOTHING = Promise.resolve(undefined)
+/** O_DIRECT is Linux's alone, as are the file systems that it is used on. */
+const { O_DSYNC = 0, O_DIRECT = 0 } = fs.constants
 
 export const nodeDisk: Disk = {
   open(path, flags) {
@@ -62,8 +65,12 @@ class NodeFile implements DiskFile {
   private running = 0
   private closing = false
   private onIdle: (() => void) | undefined
-  /** The same file opened with O_DSYNC, once the first durable write has asked for it. */
+  /** The same file opened with O_DSYNC, and with O_DIRECT, once the first write has asked for it. */
   private synced: Promise<number | undefined> | undefined
+  private direct: Promise<number | undefined> | undefined
+  /** The file is at least so long; and so long, it will be after a power loss. */
+  private length = 0
+  private lengthSynced = 0
 
   constructor(
     private readonly fd: number,
@@ -80,14 +87,29 @@ class NodeFile implements DiskFile {
   /** One call to the kernel, and so one way to the thread pool and back, where `openSynced` has found that it suffices. */
   writeDurably(bytes: Uint8Array, position: number): Promise<void> {
     return this.run<void>('write', (resolve, reject) => {
-      this.synced ??= this.isWritable ? openSynced(this.fd) : Promise.resolve(undefined)
+      this.writeAndSync(bytes, position, (error) => (error ? reject(error) : resolve()))
+    })
+  }
+
+  writeBlocks(bytes: Uint8Array, position: number): Promise<void> {
+    return this.run<void>('write', (resolve, reject) => {
       const settle: fs.NoParamCallback = (error) => (error ? reject(error) : resolve())
-      const start = (synced: number | undefined): void => {
-        if (synced !== undefined) return writeAll(synced, bytes, position, settle)
-        const sync: fs.NoParamCallback = (error) => (error ? reject(error) : fs.fdatasync(this.fd, settle))
-        writeAll(this.fd, bytes, position, sync)
+      const end = position + bytes.length
+      this.direct ??= this.isWritable ? this.openDirect() : NOTHING
+      const start = (direct: number | undefined): void => {
+        if (direct === undefined) return this.writeAndSync(bytes, position, settle)
+        writeAll(direct, bytes, position, (error) => {
+          // This memory, or this file, is not for the drive to read from or to write to: nothing was written.
+          if (error?.code === 'EINVAL') return this.writeAndSync(bytes, position, settle)
+          if (error || end <= this.lengthSynced) return settle(error)
+          // Before Linux 6.7 ext4 gave the file its new length only after O_DSYNC had synced it.
+          fs.fdatasync(this.fd, (failed) => {
+            if (!failed) this.lengthSynced = Math.max(end, this.length)
+            settle(failed)
+          })
+        })
       }
-      void this.synced.then(start).catch(reject)
+      void this.direct.then(start).catch(reject)
     })
   }
 
@@ -113,6 +135,8 @@ class NodeFile implements DiskFile {
 
   truncate(length: number): Promise<void> {
     return this.run<void>('ftruncate', (resolve, reject) => {
+      this.length = Math.min(this.length, length)
+      this.lengthSynced = Math.min(this.lengthSynced, length)
       fs.ftruncate(this.fd, length, (error) => (error ? reject(error) : resolve()))
     })
   }
@@ -135,11 +159,34 @@ class NodeFile implements DiskFile {
     if (this.closing) throw this.named(errno('EBADF', 'the file is closed', 'close'))
     this.closing = true
     if (this.running > 0) await new Promise<void>((resolve) => (this.onIdle = resolve))
-    const synced = await this.synced
-    if (synced !== undefined) fs.close(synced, () => {})
+    for (const again of [await this.synced, await this.direct]) {
+      if (again !== undefined) fs.close(again, () => {})
+    }
     await new Promise<void>((resolve, reject) => {
       fs.close(this.fd, (error) => (error ? reject(this.named(error)) : resolve()))
     })
+  }
+
+  private async openDirect(): Promise<number | undefined> {
+    const direct = await openAgain(this.fd, O_DIRECT | O_DSYNC)
+    if (direct === undefined) return undefined
+    await new Promise<void>((resolve) => {
+      fs.fstat(this.fd, (error, stats) => {
+        if (error === null) this.length = stats.size
+        resolve()
+      })
+    })
+    return direct
+  }
+
+  private writeAndSync(bytes: Uint8Array, position: number, settle: fs.NoParamCallback): void {
+    this.synced ??= this.isWritable ? openAgain(this.fd, O_DSYNC) : NOTHING
+    const start = (synced: number | undefined): void => {
+      if (synced !== undefined) return writeAll(synced, bytes, position, settle)
+      const sync: fs.NoParamCallback = (error) => (error ? settle(error) : fs.fdatasync(this.fd, settle))
+      writeAll(this.fd, bytes, position, sync)
+    }
+    void this.synced.then(start).catch(settle)
   }
 
   private run<T>(
@@ -193,26 +240,29 @@ function writeAll(fd: number, bytes: Uint8Array, position: number, callback: fs.
 }
 
 /**
- * The file behind `fd` opened once more, with O_DSYNC, where one write through that is worth a write and an fdatasync:
- * on ext4 and XFS the kernel ends such a write with the very function that fdatasync calls (generic_write_sync and
- * fdatasync both come to vfs_fsync_range with datasync set), for the bytes just written. So it waits for the same
- * things, the flush of the drive's cache among them, a length that has grown included; and it reports the same errors,
- * also those of pages that were written back before. A short write has synced what it wrote.
- *
- * undefined elsewhere, where fdatasync stays: macOS flushes the drive's cache only when told to, as fdatasync of libuv
- * does, and a file system in user space may be left to heed the flag by itself. A descriptor of its own, since Linux
- * takes O_DSYNC at opening alone and zeroes are written ahead without it. Opened through /proc, it is the same file
+ * The file behind `fd` opened once more, on ext4 and XFS; undefined elsewhere. Opened through /proc, it is the same file
  * under whatever name, or none.
+ *
+ * O_DSYNC: one write through that is worth a write and an fdatasync. The kernel ends such a write with the very function
+ * that fdatasync calls (generic_write_sync and fdatasync both come to vfs_fsync_range with datasync set), for the bytes
+ * just written. So it waits for the same things, the flush of the drive's cache among them, a length that has grown
+ * included; and it reports the same errors, also those of pages that were written back before. A short write has synced
+ * what it wrote. Elsewhere fdatasync stays: macOS flushes the drive's cache only when told to, as fdatasync of libuv does,
+ * and a file system in user space may be left to heed the flag by itself. A descriptor of its own, since Linux takes
+ * O_DSYNC at opening alone and zeroes are written ahead without it.
+ *
+ * O_DIRECT: what is written does not go through the kernel's cache of files. Copying it there costs the thread, and the
+ * one beside it whose caches it takes, several times what the drive costs; on a machine of which only a part is in use
+ * (a virtual one whose host has taken back the rest) each new page of that cache costs more still. Who reads such bytes
+ * through the cache sees them: the kernel drops what it has of them, before and after.
  */
-async function openSynced(fd: number): Promise<number | undefined> {
+async function openAgain(fd: number, flags: number): Promise<number | undefined> {
   const self = `/proc/self/fd/${fd}`
   try {
     const { type } = await fs.promises.statfs(self)
     if (type !== EXT && type !== XFS) return undefined
     return await new Promise<number>((resolve, reject) => {
-      fs.open(self, fs.constants.O_WRONLY | fs.constants.O_DSYNC, (error, synced) =>
-        error ? reject(error) : resolve(synced),
-      )
+      fs.open(self, fs.constants.O_WRONLY | flags, (error, again) => (error ? reject(error) : resolve(again)))
     })
   } catch {
     return undefined

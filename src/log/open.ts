@@ -22,8 +22,9 @@ export interface LogOptions {
   readonly clock: Clock
   readonly say: Say
   readonly segmentBytes: number
-  /** How far zeroes go ahead of small frames, and from which size on frames let the file grow; see SegmentSet. */
+  /** How far zeroes go ahead, and from which size on frames are whole blocks and let the file grow; see SegmentSet. */
   readonly zeroStepBytes?: number
+  readonly blockFrameBytes?: number
   readonly growingFrameBytes?: number
   /** Most bytes of records in a batch, and so of one request. */
   readonly batchBytesMax: number
@@ -118,6 +119,7 @@ async function segmentSet(
       identity,
       segmentBytes,
       zeroStepBytes: options.zeroStepBytes,
+      blockFrameBytes: options.blockFrameBytes,
       growingFrameBytes: options.growingFrameBytes,
       bytesMax: options.bytesMax,
       retention,

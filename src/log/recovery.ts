@@ -112,25 +112,29 @@ async function walkFrames(file: DiskFile, segment: SegmentFile): Promise<Walk> {
   const { nextOffset, epoch, position: end } = frames
   const endOfData = await frames.endOfData()
   const tail = await damageOfTail(frames, endOfData)
-  gapBytes += tail.tornAt - end
   return {
     nextOffset,
     epoch,
     lastFrame,
     end,
     endOfData,
-    tornBytes: endOfData - tail.tornAt,
+    tornBytes: tail.tornBytes,
     gaps: gaps + tail.gaps,
-    gapBytes,
+    gapBytes: gapBytes + tail.gapBytes,
   }
 }
 
 /** Only the last batch can be torn: one that has another behind it was whole once, and is damaged. */
-async function damageOfTail(frames: FrameReader, to: number): Promise<{ gaps: number; tornAt: number }> {
-  let tornAt = frames.position
+async function damageOfTail(
+  frames: FrameReader,
+  to: number,
+): Promise<{ gaps: number; gapBytes: number; tornBytes: number }> {
+  if (frames.position === to) return { gaps: 0, gapBytes: 0, tornBytes: 0 }
+  const from = await frames.paddingEnd(frames.position)
+  let tornAt = from
   for (let gaps = 0; ; gaps++) {
     const next = await frames.findMagic(tornAt + 1)
-    if (next === undefined || next >= to) return { gaps, tornAt }
+    if (next === undefined || next >= to) return { gaps, gapBytes: tornAt - from, tornBytes: to - tornAt }
     tornAt = next
   }
 }

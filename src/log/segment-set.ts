@@ -4,12 +4,12 @@
  */
 import { join } from 'node:path'
 import { SluicegateError } from '../errors.js'
-import { SEGMENT_HEADER_BYTES, type SegmentHeader } from './format.js'
+import { blockEnd, SEGMENT_HEADER_BYTES, type SegmentHeader } from './format.js'
 import type { Identity } from './identity.js'
 import { isNoSpace } from './disk-errors.js'
 import { type KeptSegment, Retention } from './retention.js'
 import type { Confirmation } from './presence.js'
-import { createSpare, SegmentWriter, ZERO_STEP_BYTES } from './segment.js'
+import { createSpare, SegmentWriter, type WholeFrame, ZERO_STEP_BYTES } from './segment.js'
 import type { Disk } from './types.js'
 
 export interface SegmentSetOptions {
@@ -20,6 +20,8 @@ export interface SegmentSetOptions {
   readonly segmentBytes: number
   /** ZERO_STEP_BYTES unless given. */
   readonly zeroStepBytes: number | undefined
+  /** BLOCK_FRAME_BYTES unless given. */
+  readonly blockFrameBytes: number | undefined
   /** GROWING_FRAME_BYTES unless given. */
   readonly growingFrameBytes: number | undefined
   /** Most bytes on disk, what is preallocated included; undefined: LIMIT_BYTES_MAX, or half of what is free beside it. */
@@ -30,10 +32,15 @@ export interface SegmentSetOptions {
 
 const LIMIT_BYTES_MAX = 16 * 2 ** 30
 /**
+ * From so many bytes on a frame is written as whole blocks, past the kernel's cache of files. Smaller ones would waste too
+ * much of their last block.
+ */
+const BLOCK_FRAME_BYTES = 16 * 1024
+/**
  * From so many bytes on a frame lets its file grow: what its sync then has to record costs about as much as zeroes of this
  * length, which are written and synced as well, and hold up the next batch meanwhile.
  */
-const GROWING_FRAME_BYTES = 128 * 1024
+const GROWING_FRAME_BYTES = 256 * 1024
 /** While less is free, zeroes go ahead of all frames: what finds no space then is they, and not a batch. */
 const GROWTH_FREE_BYTES_MIN = 128 * 1024 * 1024
 
@@ -48,6 +55,7 @@ export class SegmentSet {
   /** Given up before its first record, or found without any: goes once the next one stands. */
   private empty: KeptSegment | undefined
   private readonly stepBytes: number
+  private readonly blockFrameBytes: number
   private readonly growingFrameBytes: number
   private lastFrameBytes = 0
   /** Up to here frames may let the current segment grow: taken in the log's limit already. */
@@ -64,9 +72,9 @@ export class SegmentSet {
     /** Where the last given-up segment ends; the next one's header names it. */
     private previousEnd = 0,
   ) {
-    const { segmentBytes, zeroStepBytes = ZERO_STEP_BYTES, growingFrameBytes = GROWING_FRAME_BYTES } = options
-    this.stepBytes = Math.min(zeroStepBytes, segmentBytes)
-    this.growingFrameBytes = growingFrameBytes
+    this.stepBytes = Math.min(options.zeroStepBytes ?? ZERO_STEP_BYTES, options.segmentBytes)
+    this.blockFrameBytes = options.blockFrameBytes ?? BLOCK_FRAME_BYTES
+    this.growingFrameBytes = options.growingFrameBytes ?? GROWING_FRAME_BYTES
   }
 
   /** Looks how much the log may take; never less than before. */
@@ -93,15 +101,14 @@ export class SegmentSet {
     this.previousEnd = previousEnd
   }
 
-  get firstOffset(): number {
-    return this.kept[0]?.firstOffset ?? this.durableOffset
+  /** Its part of the log's status. */
+  get status() {
+    const { epoch, durableOffset, failovers, bytes, bytesMax, kept } = this
+    const firstOffset = kept[0]?.firstOffset ?? durableOffset
+    const { dropped } = this.options.retention
+    return { epoch, firstOffset, durableOffset, bytes, bytesMax, segments: kept.length, failovers, dropped }
   }
-  get count(): number {
-    return this.kept.length
-  }
-  get dropped(): number {
-    return this.options.retention.dropped
-  }
+
   get bytes(): number {
     const last = this.current === undefined ? 0 : this.endOf(this.current) - this.kept.at(-1)!.bytes
     return this.kept.reduce((sum, segment) => sum + segment.bytes, last + this.spareBytes)
@@ -131,18 +138,28 @@ export class SegmentSet {
     await this.ensureSpare()
   }
 
-  /** The segment that a frame of `bytes` goes into: rolls to the next one when it does not fit. */
-  async segmentFor(bytes: number, nowMs: number): Promise<SegmentWriter> {
+  /** Writes a frame durably behind the last one; rolls to the next segment when it does not fit. See SegmentWriter.append. */
+  async append(whole: WholeFrame, nowMs: number, confirm: () => Promise<void> | undefined): Promise<void> {
+    this.lastFrameBytes = whole.frame.length
+    const segment = await this.segmentFor(this.lastFrameBytes, nowMs)
+    await segment.append(whole, this.framesAreBlocks, confirm)
+  }
+
+  private async segmentFor(bytes: number, nowMs: number): Promise<SegmentWriter> {
     const { current } = this
-    this.lastFrameBytes = bytes
     if (current === undefined || current.broken)
       throw new SluicegateError('log_failed', 'no segment can be written to')
-    const fits = current.position + bytes <= this.options.segmentBytes
+    const fits = this.endWith(bytes, current) <= this.options.segmentBytes
     const isEmpty = current.position === SEGMENT_HEADER_BYTES
     const segment = fits || isEmpty ? current : await this.roll(current, nowMs)
-    const end = segment.position + bytes
-    if (end > this.endOf(segment)) await this.reserve(end - this.endOf(segment))
+    const missing = this.endWith(bytes, segment) - this.endOf(segment)
+    if (missing > 0) await this.reserve(missing)
     return segment
+  }
+
+  /** Where `segment` ends once it has a frame of `bytes` more. */
+  private endWith(bytes: number, { position }: SegmentWriter): number {
+    return this.framesAreBlocks ? blockEnd(blockEnd(position) + bytes) : position + bytes
   }
 
   async expire(nowMs: number): Promise<void> {
@@ -179,20 +196,24 @@ export class SegmentSet {
     return Math.max(current.bytes, this.growthEnd)
   }
 
-  private get framesAreLarge(): boolean {
+  private get framesAreBlocks(): boolean {
+    return this.lastFrameBytes >= this.blockFrameBytes
+  }
+
+  private get framesGrow(): boolean {
     return this.lastFrameBytes >= this.growingFrameBytes
   }
 
   private hasRoomAhead({ position, zeroedEnd }: SegmentWriter): boolean {
     const end = Math.min(this.options.segmentBytes, position + this.stepBytes)
-    return zeroedEnd >= end || (this.framesAreLarge && this.growthEnd >= end)
+    return zeroedEnd >= end || (this.framesGrow && this.growthEnd >= end)
   }
 
   private async makeRoomAhead(current: SegmentWriter): Promise<void> {
-    const end = Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes)
+    const end = blockEnd(Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes))
     const bytes = Math.max(0, end - this.endOf(current))
-    if (this.framesAreLarge && (await this.mayGrow(bytes))) this.growthEnd = end
-    else await this.allocate(bytes, () => current.zeroTo(end))
+    if (this.framesGrow && (await this.mayGrow(bytes))) this.growthEnd = end
+    else await this.allocate(bytes, () => current.zeroTo(end, this.framesAreBlocks))
   }
 
   private async mayGrow(bytes: number): Promise<boolean> {
@@ -253,11 +274,12 @@ export class SegmentSet {
   private async ensureSpare(): Promise<void> {
     if (this.spareBytes > 0) return
     const { directory, disk, presence } = this.options
-    await this.allocate(this.stepBytes, async () => {
+    const bytes = blockEnd(this.stepBytes)
+    await this.allocate(bytes, async () => {
       await presence.look()
-      await createSpare(directory, this.stepBytes, disk)
+      await createSpare(directory, bytes, this.framesAreBlocks, disk)
     })
-    this.spareBytes = this.stepBytes
+    this.spareBytes = bytes
   }
 
   /** A failed write or sync is final: nobody knows what the disk holds behind the last sync. */

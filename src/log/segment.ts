@@ -1,16 +1,29 @@
 /**
  * The segment being written: one file, appended to, with zeroes written ahead of small frames so that their syncs have no
- * sizes to record.
+ * sizes to record. Zeroes and all but the smallest frames are written as whole blocks (docs/LOG_FORMAT.md 5).
  */
 import { join } from 'node:path'
-import { encodeSegmentHeader, SEGMENT_HEADER_BYTES, type SegmentHeader, segmentName } from './format.js'
+import {
+  blockEnd,
+  encodeSegmentHeader,
+  SEGMENT_HEADER_BYTES,
+  type SegmentHeader,
+  segmentName,
+} from './format.js'
+import { memoryOfBlocks } from './block-memory.js'
 import { isNoSpace } from './disk-errors.js'
 import { SPARE } from './recovery.js'
 import type { Disk, DiskFile } from './types.js'
 
 /** Zeroes are written in steps of this, one step ahead of the records. */
 export const ZERO_STEP_BYTES = 2 * 1024 * 1024
-const ZEROES = new Uint8Array(ZERO_STEP_BYTES)
+const ZEROES = memoryOfBlocks(ZERO_STEP_BYTES)
+
+/** A frame as it lies in memory, alone and filled up to whole blocks. */
+export interface WholeFrame {
+  readonly frame: Uint8Array
+  readonly blocks: Uint8Array
+}
 
 export class SegmentWriter {
   /** A write or a sync has failed: what the file holds behind `position` is unknown, and stays so. */
@@ -67,46 +80,64 @@ export class SegmentWriter {
   /**
    * Writes a frame behind the last one, durably. After an error the segment is broken.
    *
+   * @param asBlocks from the next beginning of a block on
    * @param confirm asked when the frame is on stable storage; when it throws or rejects, the frame does not count
    */
-  async append(frame: Uint8Array, confirm: () => Promise<void> | undefined): Promise<void> {
+  async append(
+    whole: WholeFrame,
+    asBlocks: boolean,
+    confirm: () => Promise<void> | undefined,
+  ): Promise<void> {
+    const { file } = this
+    const bytes = asBlocks ? whole.blocks : whole.frame
+    const at = asBlocks ? blockEnd(this.position) : this.position
     try {
-      await this.file.writeDurably(frame, this.position)
+      await (asBlocks ? file.writeBlocks(bytes, at) : file.writeDurably(bytes, at))
       const confirming = confirm()
       if (confirming !== undefined) await confirming
     } catch (error) {
       this.broken = true
-      if (!(await this.giveBack(error))) this.brokenEnd = this.position + frame.length
+      await this.giveBack(error, at + bytes.length)
       throw error
     }
-    this.position += frame.length
-    if (this.position > this.zeroedEnd) this.zeroedEnd = this.position
+    this.position = at + whole.frame.length
+    this.zeroedEnd = Math.max(this.zeroedEnd, at + bytes.length)
   }
 
-  /** Writes zeroes up to `end`. What fails here has cost no record. */
-  async zeroTo(end: number): Promise<void> {
+  /**
+   * Writes zeroes up to `end`, which is the end of a block. What fails here has cost no record.
+   *
+   * @param asBlocks for frames that are; other ones are written into the kernel's cache, and it must have the zeroes
+   */
+  async zeroTo(end: number, asBlocks: boolean): Promise<void> {
     if (end <= this.zeroedEnd) return
-    let written = false
+    let isWritten = false
     try {
-      await writeZeroes(this.file, this.zeroedEnd, end)
-      written = true
+      await writeZeroes(this.file, this.zeroedEnd, end, asBlocks)
+      isWritten = true
       await this.file.sync()
     } catch (error) {
       // Without space nothing is wrong with this file; where the disk fails, another one may be elsewhere.
-      this.broken = written || !isNoSpace(error)
-      await this.giveBack(error)
+      this.broken = !(await this.giveBack(error, end)) || isWritten
       throw error
     }
     this.zeroedEnd = end
   }
 
-  /** What found no space took the rest of it: a cursor could not move any more, and nothing ever be removed. */
-  private async giveBack(cause: unknown): Promise<boolean> {
-    if (!isNoSpace(cause)) return false
-    return this.file.truncate(this.zeroedEnd).then(
-      () => true,
-      () => false,
-    )
+  /**
+   * What found no space took the rest of it: a cursor could not move any more, and nothing ever be removed.
+   *
+   * @param end how far it may reach
+   */
+  private async giveBack(cause: unknown, end: number): Promise<boolean> {
+    const truncate = (): Promise<boolean> =>
+      this.file.truncate(this.zeroedEnd).then(
+        () => true,
+        () => false,
+      )
+    const isBack = isNoSpace(cause) && (await truncate())
+    if (!isBack) this.brokenEnd = end
+    return isBack
   }
 
   /** False when its file is gone from `directory`, or another one stands there under its name. */
@@ -127,12 +158,17 @@ export class SegmentWriter {
 }
 
 /** Makes the file that becomes the next segment, with its first step allocated. */
-export async function createSpare(directory: string, bytes: number, disk: Disk): Promise<void> {
+export async function createSpare(
+  directory: string,
+  bytes: number,
+  asBlocks: boolean,
+  disk: Disk,
+): Promise<void> {
   const path = join(directory, SPARE)
   await disk.unlink(path).catch(() => {})
   const file = await disk.open(path, 'wx+')
   try {
-    await writeZeroes(file, 0, bytes)
+    await writeZeroes(file, 0, bytes, asBlocks)
     await file.sync()
   } catch (error) {
     await disk.unlink(path).catch(() => {})
@@ -142,8 +178,10 @@ export async function createSpare(directory: string, bytes: number, disk: Disk):
   }
 }
 
-async function writeZeroes(file: DiskFile, from: number, to: number): Promise<void> {
-  for (let at = from; at < to; at += ZEROES.length) {
-    await file.write(ZEROES.subarray(0, Math.min(ZEROES.length, to - at)), at)
+/** As blocks from the first one on that begins behind `from`: what lies before reads as zeroes as well. */
+async function writeZeroes(file: DiskFile, from: number, to: number, asBlocks: boolean): Promise<void> {
+  for (let at = asBlocks ? blockEnd(from) : from; at < to; at += ZEROES.length) {
+    const zeroes = ZEROES.subarray(0, Math.min(ZEROES.length, to - at))
+    await (asBlocks ? file.writeBlocks(zeroes, at) : file.write(zeroes, at))
   }
 }

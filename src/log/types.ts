@@ -128,6 +128,11 @@ export interface DiskFile {
    * on stable storage. Covers no other write. After an error any part of it may be there, durable or not.
    */
   writeDurably(bytes: Uint8Array, position: number): Promise<void>
+  /**
+   * As `writeDurably`, for whole blocks (src/log/format.ts) at the beginning of a block: where it can be, the drive reads
+   * them from the memory itself, and neither are they copied nor do they push out what the kernel keeps of other files.
+   */
+  writeBlocks(bytes: Uint8Array, position: number): Promise<void>
   /** Reads up to `bytes.length` bytes; the number read, 0 at the end. */
   read(bytes: Uint8Array, position: number): Promise<number>
   /** fdatasync. */

@@ -7,6 +7,8 @@ import { crc32 } from 'node:zlib'
 const directory = process.argv[2] ?? fileURLToPath(new URL('v1/0/', import.meta.url))
 const WRITER_ID = Buffer.from('00112233445566778899aabbccddeeff', 'hex')
 const MADE_MS = 1_795_500_000_000n
+/** Section 2. */
+const BLOCK_BYTES = 4096
 
 /** Section 2. */
 function segmentHeader({ firstOffset, epoch, previousEnd }) {
@@ -70,7 +72,7 @@ function put(name, ...parts) {
 mkdirSync(`${directory}log`, { recursive: true })
 put('writer.json', Buffer.from(`{"v":1,"writer_id":"${WRITER_ID.toString('hex')}"}\n`))
 
-// Two frames, then one whose sync failed: its offset is the next segment's.
+// Two frames, the second one at the beginning of a block, then one whose sync failed: its offset is the next segment's.
 const [first, second, refused] = [
   frame({ firstOffset: 0, epoch: 1, records: [numbered(0), numbered(1, { kind: 1, flags: 0x81 })] }),
   frame({ firstOffset: 2, epoch: 2, records: [numbered(2, { kind: 2, text: 'Grüße, 日本' })] }),
@@ -80,6 +82,7 @@ put(
   'log/00000000000000000000.log',
   segmentHeader({ firstOffset: 0, epoch: 1, previousEnd: 0 }),
   first,
+  Buffer.alloc(BLOCK_BYTES - 64 - first.length),
   second,
   refused,
   Buffer.alloc(100),
@@ -88,11 +91,11 @@ put(
 // Given up before its first record: the same offset with a higher epoch takes over.
 put(
   'log/00000000000000000003.log',
-  segmentHeader({ firstOffset: 3, epoch: 3, previousEnd: 64 + first.length + second.length }),
+  segmentHeader({ firstOffset: 3, epoch: 3, previousEnd: BLOCK_BYTES + second.length }),
 )
 put(
   'log/00000000000000000003-4.log',
-  segmentHeader({ firstOffset: 3, epoch: 4, previousEnd: 64 + first.length + second.length }),
+  segmentHeader({ firstOffset: 3, epoch: 4, previousEnd: BLOCK_BYTES + second.length }),
   frame({
     firstOffset: 3,
     epoch: 4,

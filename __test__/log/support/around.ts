@@ -14,6 +14,11 @@ export function aroundCalls(disk: Disk, around: Around): Disk {
         () => file.writeDurably(bytes, position),
         () => file.write(bytes, position),
       ),
+    writeBlocks: (bytes, position) =>
+      around(
+        () => file.writeBlocks(bytes, position),
+        () => file.write(bytes, position),
+      ),
     read: (bytes, position) => around(() => file.read(bytes, position)),
     truncate: (length) => around(() => file.truncate(length)),
     size: () => around(() => file.size()),

@@ -1,6 +1,7 @@
 /** Looks into a log's files and changes them behind its back, as crashes and bad sectors do. */
 import { basename, join } from 'node:path'
 import {
+  blockEnd,
   decodeFrame,
   FRAME_HEADER_BYTES,
   frameBytes,
@@ -29,12 +30,17 @@ export const segmentPaths = (disk: MemoryDisk): string[] =>
       .map((path) => basename(path)),
   ).map(({ name }) => join(LOG, name))
 
-/** The whole frames of a segment that stand back to back. */
+/** The whole frames of a segment that follow each other. */
 export function framesOf(disk: MemoryDisk, path: string): Placed[] {
   const file = disk.peek(path)!
   const found: Placed[] = []
   for (let position = SEGMENT_HEADER_BYTES; position + FRAME_HEADER_BYTES <= file.length;) {
     const bytes = frameBytes(file.subarray(position))
+    const next = blockEnd(position)
+    if (bytes === undefined && next > position && file.subarray(position, next).every((byte) => byte === 0)) {
+      position = next
+      continue
+    }
     if (bytes === undefined || position + bytes > file.length) break
     const header = decodeFrame(file.subarray(position, position + bytes))
     if (header === undefined || header === 'newer') break

@@ -9,6 +9,7 @@
  * - `limitBytes` counts the lengths of files, removed but open ones included; directories are free.
  */
 import { posix } from 'node:path'
+import { BLOCK_BYTES } from '../../../src/log/format.js'
 import type { Disk, DiskFile, PathStat } from '../../../src/log/types.js'
 import { type Chance, DirectoryNode, FileNode, lose, type Node, type Operation } from './memory-nodes.js'
 import { random } from './random.js'
@@ -350,6 +351,13 @@ class MemoryFile implements DiskFile {
   async writeDurably(bytes: Uint8Array, position: number): Promise<void> {
     const written = await this.change(bytes, position)
     await this.syncOf(() => [written])
+  }
+
+  async writeBlocks(bytes: Uint8Array, position: number): Promise<void> {
+    if (bytes.length % BLOCK_BYTES !== 0 || position % BLOCK_BYTES !== 0) {
+      throw new Error(`no whole blocks: ${bytes.length} bytes at ${position}`)
+    }
+    await this.writeDurably(bytes, position)
   }
 
   private change(bytes: Uint8Array, position: number): Promise<Operation> {

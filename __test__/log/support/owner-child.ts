@@ -21,6 +21,7 @@ const disk = {
     const file = await nodeDisk.open(path, flags)
     const sync = file.sync.bind(file)
     const writeDurably = file.writeDurably.bind(file)
+    const writeBlocks = file.writeBlocks.bind(file)
     file.sync = async () => {
       await held
       await sync()
@@ -29,6 +30,11 @@ const disk = {
       await file.write(bytes, position)
       await held
       await writeDurably(bytes, position)
+    }
+    file.writeBlocks = async (bytes, position) => {
+      await file.write(bytes, position)
+      await held
+      await writeBlocks(bytes, position)
     }
     return file
   },

@@ -29,8 +29,16 @@ export function options(disk: Disk, more: Partial<LogOptions> = {}): LogOptions 
   }
 }
 
-/** Zeroes go ahead of small frames, step by step, and larger ones let the file grow: as in a log of real size. */
-export const MIXED_FRAMES: Partial<LogOptions> = { zeroStepBytes: 1024, growingFrameBytes: 500 }
+/**
+ * Zeroes go ahead step by step, larger frames are whole blocks, and still larger ones let the file grow: as in a log of
+ * real size.
+ */
+export const MIXED_FRAMES: Partial<LogOptions> = {
+  segmentBytes: 64 * 1024,
+  zeroStepBytes: 8192,
+  blockFrameBytes: 300,
+  growingFrameBytes: 600,
+}
 
 export const open = (disk: Disk, more: Partial<LogOptions> = {}): ReturnType<typeof openLog> =>
   openLog(options(disk, more))

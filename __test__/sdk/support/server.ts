@@ -66,6 +66,10 @@ export class BreakableDisk implements Disk {
         this.check(path)
         await file.writeDurably(bytes, position)
       },
+      writeBlocks: async (bytes, position) => {
+        this.check(path)
+        await file.writeBlocks(bytes, position)
+      },
       sync: async () => {
         this.check(path)
         await file.sync()

@@ -78,6 +78,14 @@ pub fn detach(env: &Env, #[napi(ts_arg_type = "Uint8Array")] bytes: Unknown) -> 
     pinned::detach(env.raw(), bytes.raw())
 }
 
+/// How many bytes stand before the first one of `bytes` whose address is a multiple of `alignment`.
+#[napi(catch_unwind)]
+#[must_use]
+pub fn bytes_to_boundary(bytes: &[u8], alignment: u32) -> u32 {
+    let over = bytes.as_ptr() as usize % alignment as usize;
+    if over == 0 { 0 } else { alignment - over as u32 }
+}
+
 /// A decoder over memory that the caller keeps for it alone: the table (memory of an `Int32Array`), the input and the
 /// scratch buffer. Once any of it was transferred or resized, `decode` throws. Views of one `ArrayBuffer` are checked
 /// fastest. No other thread may write to them, or to what `decode` is handed, during a call (`SharedArrayBuffer`).
@@ -167,7 +175,8 @@ pub fn crc32c(bytes: &[u8], seed: Option<u32>) -> u32 {
     sluicegate_core::crc32c::crc32c(bytes, seed.unwrap_or(0))
 }
 
-/// CRC-32 (IEEE) of `bytes`; `seed` is the checksum of what stands before them. Null where the processor has no instruction that makes it faster than zlib's.
+/// CRC-32 (IEEE) of `bytes`; `seed` is the checksum of what stands before them. Null where the processor has no
+/// instruction that makes it faster than zlib's.
 #[napi(js_name = "crc32", catch_unwind)]
 #[must_use]
 pub fn crc32(bytes: &[u8], seed: Option<u32>) -> Option<u32> {
