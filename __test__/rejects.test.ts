@@ -18,8 +18,9 @@ import {
   track,
 } from './decode/harness.js'
 import { MemoryLog, type MemoryRecord } from './support/memory-log.js'
+import { requestId } from '../src/request-id.js'
 
-const CONTEXT_OF = { ...CONTEXT, requestId: 'req7' }
+const CONTEXT_OF = { ...CONTEXT, requestId: requestId('req7') }
 
 /** Decodes a request and gives what was kept of it. */
 function keptOf(

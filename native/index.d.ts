@@ -23,14 +23,14 @@ export declare function crc32c(bytes: Uint8Array, seed?: number | undefined | nu
 
 /**
  * A decoder over memory that the caller keeps for it alone: the table (memory of an `Int32Array`), the input and the
- * scratch buffer. Once any of it was transferred or resized, `decode` throws. Views of one `ArrayBuffer` are checked
- * fastest. No other thread may write to them, or to what `decode` is handed, during a call (`SharedArrayBuffer`).
+ * scratch buffer. They, and the rooms that are bound, are views of a `SharedArrayBuffer`, whose memory cannot be taken
+ * away; no other thread may look at it during a call. `decode` writes records into the room that was bound last.
  *
  * # Errors
  *
- * Memory that is too small, not aligned or not apart; options that mean nothing.
+ * Memory that is not shared, too small, not aligned or not apart; options that mean nothing.
  */
-export declare function createDecoder(table: Uint8Array, input: Uint8Array, scratch: Uint8Array, options: NativeOptions): { decode(body: Uint8Array, batch: Uint8Array, query?: string): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }
+export declare function createDecoder(table: Uint8Array, input: Uint8Array, scratch: Uint8Array, options: NativeOptions): { decode(body: Uint8Array, query?: string): number; bindRoom(room: Uint8Array): void; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }
 
 /**
  * Takes the memory of a buffer away, which is free at once: nobody may look at it again. Only of a view of the whole

@@ -31,7 +31,8 @@ import { UsageError } from './errors.js'
 import { contentClassOf } from './http/content.js'
 import { userAgentJson } from './http/peer.js'
 import { type Endpoint, ENDPOINTS, type Flag, FLAGS } from './record.js'
-import { RequestIds } from './request-id.js'
+import { requestId as requestIdOf, RequestIds } from './request-id.js'
+import { sharedBytes } from './shared-bytes.js'
 
 export {
   type DecodedBatch,
@@ -157,7 +158,7 @@ export function createEventDecoder({ mode = 'auto', ...given }: EventDecoderOpti
 
 /** Has room of its own to decode into, which grows with what comes, up to `outputBytesMax`. */
 class RoomyDecoder implements EventDecoder {
-  private room = new Uint8Array(ROOM_BYTES_MIN)
+  private room = sharedBytes(ROOM_BYTES_MIN)
   private readonly requestIds = new RequestIds(randomBytes(8))
 
   constructor(
@@ -194,7 +195,7 @@ class RoomyDecoder implements EventDecoder {
       const room = { bytes: this.room, position: 0, end: this.room.length }
       const batch = this.decoder.decode(input, context, room)
       if (batch.status === Status.ok) return batch
-      this.room = new Uint8Array(batch.bytesNeeded)
+      this.room = sharedBytes(batch.bytesNeeded)
     }
   }
 
@@ -203,8 +204,10 @@ class RoomyDecoder implements EventDecoder {
     if (!Number.isSafeInteger(receivedMs) || receivedMs < 0) {
       throw new UsageError('receivedMs must be a whole number of milliseconds from 0 on')
     }
-    const requestId = request.requestId ?? this.requestIds.next(receivedMs)
-    if (!REQUEST_ID.test(requestId)) throw new UsageError('requestId must be ASCII letters and digits')
+    const own = request.requestId
+    if (own !== undefined && !REQUEST_ID.test(own))
+      throw new UsageError('requestId must be ASCII letters and digits')
+    const requestId = own === undefined ? this.requestIds.next(receivedMs) : requestIdOf(own)
     const peer = { ipJson: JSON.stringify(ip ?? null), uaJson: userAgentJson(userAgent) }
     return { receivedMs, requestId, peer, authToken: wellFormed(authToken), projectId, replayed: false }
   }

@@ -22,7 +22,7 @@ import type { Ledger, LedgerEntry } from './ledger.js'
 import type { Log } from './log/types.js'
 import { type Endpoint, FLAGS, type Flag } from './record.js'
 import type { PreparedRejects, Rejects } from './rejects.js'
-import type { RequestIds } from './request-id.js'
+import { type RequestIds, textOf } from './request-id.js'
 
 /** A request once its body is here, inflated, and its sender admitted. */
 export interface IngestRequest {
@@ -157,7 +157,7 @@ export class Intake {
     rejects.keep(rejects.prepareOne(request, context, problem))
     ledger.enterRefused(request.endpoint)
     const { requestId } = context
-    return { ...REFUSED, requestId, params, problems: [problem] }
+    return { ...REFUSED, requestId: textOf(requestId), params, problems: [problem] }
   }
 
   private enqueue(request: IngestRequest, sink: ReceiptSink): void {
@@ -238,7 +238,7 @@ export class Intake {
    */
   private commit(batch: DecodedBatch, { request, context, sink }: Waiting, place: number): void {
     const { rejects, ledger } = this.parts
-    const receipt = receiptOf(batch, context.requestId)
+    const receipt = receiptOf(batch, textOf(context.requestId))
     const entry = ledger.entryOf(batch)
     const rejected = keepsRejects(batch, request)
       ? rejects.prepare(batch, request, context, receipt.problems)

@@ -10,6 +10,22 @@ function base32(value: number, chars: number): string {
   return text
 }
 
+/** In two parts, since requests that come together share all but the last character, and so need to write only that. */
+export interface RequestId {
+  readonly head: string
+  /** One character. */
+  readonly last: string
+}
+
+/** @param text not empty */
+export function requestId(text: string): RequestId {
+  return { head: text.slice(0, -1), last: text.slice(-1) }
+}
+
+export function textOf({ head, last }: RequestId): string {
+  return head + last
+}
+
 export class RequestIds {
   private readonly process: string
   private timeMs = -1
@@ -24,10 +40,10 @@ export class RequestIds {
   }
 
   /** 26 characters: 10 of time, 8 of this process, 8 that count. */
-  next(nowMs: number): string {
+  next(nowMs: number): RequestId {
     if (nowMs !== this.timeMs) this.moveTo(nowMs)
     else if (this.count % 32 === 0) this.renewHead()
-    return this.head + ALPHABET[this.count++ % 32]!
+    return { head: this.head, last: ALPHABET[this.count++ % 32]! }
   }
 
   private moveTo(nowMs: number): void {

@@ -5,6 +5,8 @@ import { Content, StoreIp, type DecoderOptions } from '../../src/decode/decoder.
 import { PROBLEMS } from '../../src/decode/problems.js'
 import { createReferenceDecoder } from '../../src/decode/reference/decoder.js'
 import type { Endpoint } from '../../src/record.js'
+import { sharedBytes } from '../../src/shared-bytes.js'
+import { requestId } from '../../src/request-id.js'
 
 interface Example {
   readonly endpoint: Endpoint
@@ -40,13 +42,13 @@ function codeOf(example: Example): string | undefined {
   }
   const context = {
     receivedMs: 1_795_500_000_000,
-    requestId: 'R1',
+    requestId: requestId('R1'),
     peer: { ipJson: 'null', uaJson: 'null' },
     authToken: '',
     projectId: null,
     replayed: false,
   }
-  const room = { bytes: new Uint8Array(1_048_576), position: 0, end: 1_048_576 }
+  const room = { bytes: sharedBytes(1_048_576), position: 0, end: 1_048_576 }
   return createReferenceDecoder(options).decode(request, context, room).problem(0)?.code
 }
 

@@ -13,6 +13,8 @@ import {
   StoreIp,
 } from '../../src/decode/decoder.js'
 import { type Endpoint, FLAGS, RECORD_HEADER_BYTES } from '../../src/record.js'
+import { sharedBytes } from '../../src/shared-bytes.js'
+import { requestId } from '../../src/request-id.js'
 
 /** Receipt time of the golden vectors. */
 export const NOW_MS = 1_795_500_000_000
@@ -30,7 +32,7 @@ export const OPTIONS: DecoderOptions = {
 
 export const CONTEXT: RequestContext = {
   receivedMs: NOW_MS,
-  requestId: 'req7',
+  requestId: requestId('req7'),
   peer: { ipJson: '"203.0.113.9"', uaJson: '"curl/8"' },
   authToken: '',
   projectId: null,
@@ -149,12 +151,12 @@ function readRow(decoder: Decoder, batch: DecodedBatch, index: number): DecodedR
 /** Decodes with as much room as it takes, after checking that too little room is answered exactly. */
 export function decode(decoder: Decoder, request: Input, context: Partial<RequestContext> = {}): Decoded {
   const full = { ...CONTEXT, ...context }
-  const measured = decoder.decode(request, full, { bytes: new Uint8Array(), position: 0, end: 0 })
+  const measured = decoder.decode(request, full, { bytes: sharedBytes(0), position: 0, end: 0 })
   const needed = measured.bytesNeeded
   if (measured.status === Status.needsRoom && needed < RECORD_HEADER_BYTES) {
     throw new Error(`needs room, but for ${needed} bytes only`)
   }
-  const bytes = new Uint8Array(needed)
+  const bytes = sharedBytes(needed)
   const batch = decoder.decode(request, full, { bytes, position: 0, end: needed })
   if (batch.status !== Status.ok) throw new Error(`status ${batch.status} with ${needed} bytes`)
   return {

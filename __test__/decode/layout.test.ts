@@ -13,6 +13,7 @@ import { selectDecoder } from '../../src/decode/select.js'
 import { packageVersion } from '../../src/version.js'
 import { describeWith } from '../support/require.js'
 import { CONTEXT, decode, EVENT, eventWith, form, get, IMPORT, json, OPTIONS, track } from './harness.js'
+import { requestId } from '../../src/request-id.js'
 
 const specifier: string = '#native'
 const loadAddon = async (): Promise<NativeAddon> => (await import(specifier)) as NativeAddon
@@ -144,7 +145,7 @@ describeWith('native', 'requests that do not fit the pinned memory', () => {
     ['a form', form(`data=${encodeURIComponent(long)}`), {}],
     ['a user agent', track(EVENT), { peer: agent }],
     ['a credential', track(EVENT), { authToken: 'é'.repeat(100_000) }],
-    ['a request id', track(EVENT), { requestId: 'r'.repeat(300_000) }],
+    ['a request id', track(EVENT), { requestId: requestId('r'.repeat(300_000)) }],
     ['a project', track(EVENT), { projectId: '\u0001'.repeat(50_000) }],
   ])('%s that is too long goes to the reference decoder', async (_, request, context) => {
     const { decoder, calls } = await counting()
@@ -176,7 +177,7 @@ describeWith('native', 'requests that do not fit the pinned memory', () => {
         peer: peers[bits & 1]!,
         projectId: bits & 2 ? 'p' : null,
         authToken: bits & 4 ? 'auth' : '',
-        requestId: 'r'.repeat(1 + (bits & 8)),
+        requestId: requestId('r'.repeat(1 + (bits & 8))),
       }
       const request = { ...json(JSON.stringify(IMPORT)), endpoint: 'import' } as const
       // Twice: the second time only what changed is written.

@@ -13,6 +13,7 @@ import { exchange } from '../support/http.js'
 import { describeWith } from '../support/require.js'
 import { NOW_MS, type StoredRecord, startTestGate, type TestGate } from '../support/server.js'
 import { terms } from '../vectors/golden.js'
+import { requestId } from '../../src/request-id.js'
 
 interface Example {
   readonly endpoint: Endpoint
@@ -130,7 +131,7 @@ function explained(one: Case): Explained {
   }
   const context = {
     receivedMs: NOW_MS,
-    requestId: 'R1',
+    requestId: requestId('R1'),
     peer: { ipJson: 'null', uaJson: 'null' },
     authToken: one.endpoint === 'import' ? 't0k' : '',
     projectId: null,

@@ -15,6 +15,7 @@ import { RECORD_HEADER_BYTES } from '../../src/record.js'
 import { Rejects } from '../../src/rejects.js'
 import { RequestIds } from '../../src/request-id.js'
 import { NOW_MS, OPTIONS } from '../decode/harness.js'
+import { sharedBytes } from '../../src/shared-bytes.js'
 
 /** A log in memory. Commits are durable at once, or when `release` is called while `held`. */
 export class MemoryLog implements Log {
@@ -24,7 +25,7 @@ export class MemoryLog implements Log {
   readonly values: string[] = []
   /** Of the records that were committed. */
   bytes = 0
-  private readonly batch = { bytes: new Uint8Array(40 * 2 ** 20), position: 0, end: 40 * 2 ** 20, records: 0 }
+  private readonly batch = { bytes: sharedBytes(40 * 2 ** 20), position: 0, end: 40 * 2 ** 20, records: 0 }
   private readonly waiting: (() => void)[] = []
 
   get nextOffset(): number {

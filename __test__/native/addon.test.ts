@@ -5,6 +5,7 @@ import { Worker } from 'node:worker_threads'
 import { afterEach, expect, it } from 'vitest'
 import type { NativeAddon, NativeHandle } from '../../src/decode/native.js'
 import { Header, HEADER_INTS, ROW_INTS, Status, StoreIp } from '../../src/decode/decoder.js'
+import { sharedBytes } from '../../src/shared-bytes.js'
 import { describeWith } from '../support/require.js'
 
 const specifier: string = '#native'
@@ -33,9 +34,9 @@ interface Memory {
 }
 
 const memory = (): Memory => ({
-  table: new Uint8Array(TABLE_BYTES),
-  input: new Uint8Array(1000),
-  scratch: new Uint8Array(5000),
+  table: sharedBytes(TABLE_BYTES),
+  input: sharedBytes(1000),
+  scratch: sharedBytes(5000),
 })
 
 function create(more: Partial<Memory> = {}, options: object = {}): Memory & NativeHandle {
@@ -55,10 +56,10 @@ function prepare({ table, input }: Memory, room: number): void {
   header[Header.roomEnd] = room
 }
 
-/** The ways in which JavaScript can take an array's memory away; `resize` needs a buffer that was made for it. */
-const resizable = (bytes: number): Uint8Array => {
-  const Resizable = ArrayBuffer as unknown as new (n: number, o: { maxByteLength: number }) => ArrayBuffer
-  return new Uint8Array(new Resizable(bytes, { maxByteLength: bytes + 1 }))
+/** Binds the room, and decodes. */
+function decodeInto(decoder: NativeHandle, body: Uint8Array, room: Uint8Array, query?: string): number {
+  decoder.bindRoom(room)
+  return query === undefined ? decoder.decode(body) : decoder.decode(body, query)
 }
 
 describeWith('native', 'the native addon', () => {
@@ -69,8 +70,8 @@ describeWith('native', 'the native addon', () => {
   it('decodes into the batch, and leaves the rest of it alone', () => {
     const decoder = create()
     prepare(decoder, 900)
-    const batch = new Uint8Array(1000).fill(0xa5)
-    expect(decoder.decode(EVENT, batch)).toBe(Status.ok)
+    const batch = sharedBytes(1000).fill(0xa5)
+    expect(decodeInto(decoder, EVENT, batch)).toBe(Status.ok)
     expect(decoder.tokenName(2)).toBe('t0k')
     expect(batch.subarray(900).every((byte) => byte === 0xa5)).toBe(true)
     expect(Buffer.from(batch).includes('"token":"t0k"')).toBe(true)
@@ -79,19 +80,43 @@ describeWith('native', 'the native addon', () => {
   it('refuses what is no view of memory', () => {
     const decoder = create()
     const decode = decoder.decode as (...args: unknown[]) => number
-    const batch = new Uint8Array(1000)
+    const bindRoom = decoder.bindRoom as (...args: unknown[]) => void
+    bindRoom(sharedBytes(1000))
     const values = [undefined, null, 1, 'text', {}, [], new ArrayBuffer(8), () => 1, Symbol('s'), 1n]
     for (const value of values) {
-      expect(() => decode(value, batch)).toThrow(TypeError)
-      expect(() => decode(EVENT, value)).toThrow(TypeError)
+      expect(() => decode(value)).toThrow(TypeError)
+      expect(() => bindRoom(value)).toThrow()
       const parts = { table: value } as unknown as Partial<Memory>
       expect(() => create(parts)).toThrow()
     }
     expect(() => decode()).toThrow(TypeError)
-    expect(() => decode(EVENT)).toThrow(TypeError)
+    expect(() => bindRoom()).toThrow()
     expect(() =>
       loaded!.createDecoder(...([] as unknown as Parameters<NativeAddon['createDecoder']>)),
     ).toThrow()
+  })
+
+  it('refuses memory that JavaScript could take away: of its own, and as a room', () => {
+    const plain = new Uint8Array(10_000)
+    const Resizable = ArrayBuffer as unknown as new (n: number, o: { maxByteLength: number }) => ArrayBuffer
+    const resizable = new Uint8Array(new Resizable(10_000, { maxByteLength: 10_001 }))
+    for (const bytes of [plain, resizable, Buffer.alloc(10_000)]) {
+      for (const part of ['table', 'input', 'scratch']) {
+        expect(() => create({ [part]: bytes })).toThrow(/SharedArrayBuffer/)
+      }
+      expect(() => create().bindRoom(bytes)).toThrow(/SharedArrayBuffer/)
+    }
+    const decoder = create()
+    expect(() =>
+      structuredClone(decoder.table.buffer, { transfer: [decoder.table.buffer as ArrayBuffer] }),
+    ).toThrow()
+  })
+
+  it('decodes nothing before a room is bound', () => {
+    const decoder = create()
+    prepare(decoder, 1000)
+    expect(() => decoder.decode(EVENT)).toThrow(/room/)
+    expect(decodeInto(decoder, EVENT, sharedBytes(1000))).toBe(Status.ok)
   })
 
   it('writes the query behind what stands in the input', () => {
@@ -101,46 +126,47 @@ describeWith('native', 'the native addon', () => {
     const header = new Int32Array(decoder.table.buffer, decoder.table.byteOffset, HEADER_INTS)
     header[Header.content] = 4
     for (const query of [`data=${encoded}`, `verbose=2&a=\u00ff&data=${encoded}`]) {
-      expect(decoder.decode(NOTHING, new Uint8Array(1000), query)).toBe(Status.ok)
+      expect(decodeInto(decoder, NOTHING, sharedBytes(1000), query)).toBe(Status.ok)
       expect([header[Header.accepted], header[Header.queryLength]]).toEqual([1, query.length])
       const written = Buffer.from(decoder.input).toString('latin1', 16, 16 + query.length)
       expect(written).toBe(query)
     }
-    expect(decoder.decode(NOTHING, new Uint8Array(1000), '')).toBe(Status.ok)
+    expect(decodeInto(decoder, NOTHING, sharedBytes(1000), '')).toBe(Status.ok)
     expect([header[Header.accepted], header[Header.queryLength]]).toEqual([0, 0])
   })
 
   it('refuses a query that is no string or does not fit, and writes nothing beyond the input', () => {
     const decoder = create()
     const decode = decoder.decode as (...args: unknown[]) => number
-    const batch = new Uint8Array(1000)
+    const batch = sharedBytes(1000)
     prepare(decoder, 1000)
+    decoder.bindRoom(batch)
     for (const query of [undefined, null, 1, {}, [], Symbol('s')]) {
-      expect(() => decode(EVENT, batch, query)).toThrow(/as its query/)
+      expect(() => decode(EVENT, query)).toThrow(/as its query/)
     }
-    const one = new ArrayBuffer(100)
+    const one = new SharedArrayBuffer(100)
     const small = create({ input: new Uint8Array(one, 0, 50) })
     prepare(small, 1000)
     const behind = new Uint8Array(one, 50).fill(0xa5)
-    expect(small.decode(EVENT, batch, 'q'.repeat(50 - 16 - 2))).toBe(Status.ok)
+    expect(decodeInto(small, EVENT, batch, 'q'.repeat(50 - 16 - 2))).toBe(Status.ok)
     for (const length of [33, 34, 35, 1000]) {
-      expect(() => small.decode(EVENT, batch, 'q'.repeat(length))).toThrow(/as its query/)
+      expect(() => small.decode(EVENT, 'q'.repeat(length))).toThrow(/as its query/)
     }
     const header = new Int32Array(small.table.buffer, small.table.byteOffset, HEADER_INTS)
     for (const length of [-17, 37, 38, 2 ** 31 - 1, -(2 ** 31)]) {
       header[Header.requestIdLength] = length
-      expect(() => small.decode(EVENT, batch, 'q')).toThrow(/as its query/)
+      expect(() => small.decode(EVENT, 'q')).toThrow(/as its query/)
     }
     expect(behind.every((byte) => byte === 0xa5)).toBe(true)
   })
 
-  it('refuses memory that is too small, not aligned, or shared', () => {
-    expect(() => create({ table: new Uint8Array(TABLE_BYTES - 1) })).toThrow(/bytes where/)
-    expect(() => create({ scratch: new Uint8Array(63) })).toThrow(/bytes where/)
-    expect(() => create({ table: new Uint8Array(new ArrayBuffer(TABLE_BYTES + 8), 1) })).toThrow(
+  it('refuses memory that is too small, not aligned, or not apart', () => {
+    expect(() => create({ table: sharedBytes(TABLE_BYTES - 1) })).toThrow(/bytes where/)
+    expect(() => create({ scratch: sharedBytes(63) })).toThrow(/bytes where/)
+    expect(() => create({ table: new Uint8Array(new SharedArrayBuffer(TABLE_BYTES + 8), 1) })).toThrow(
       /multiple of four/,
     )
-    const one = new ArrayBuffer(20_000)
+    const one = new SharedArrayBuffer(20_000)
     expect(() => create({ table: new Uint8Array(one), input: new Uint8Array(one, 19_999) })).toThrow(
       /overlap/,
     )
@@ -153,18 +179,19 @@ describeWith('native', 'the native addon', () => {
     expect(() => create({}, { recordsMax: Number.NaN })).toThrow()
   })
 
-  it('refuses a batch that meets body, table, input or scratch', () => {
+  it('refuses a room that meets table, input or scratch, and a body that meets the room', () => {
     const decoder = create()
     const { table, input, scratch } = decoder
-    const whole = new Uint8Array(2000)
-    for (const batch of [table, input, scratch.subarray(4999)]) {
-      expect(() => decoder.decode(EVENT, batch)).toThrow(/share no memory/)
+    const whole = sharedBytes(2000)
+    for (const room of [table, input, scratch.subarray(4999)]) {
+      expect(() => decoder.bindRoom(room)).toThrow(/must not overlap/)
     }
-    expect(() => decoder.decode(whole.subarray(0, 1001), whole.subarray(1000))).toThrow(/share no memory/)
-    // Neighbours, and an empty view in the middle, share nothing.
     prepare(decoder, 1000)
-    expect(decoder.decode(whole.subarray(0, 1000), whole.subarray(1000))).toBe(Status.ok)
-    expect(decoder.decode(whole.subarray(1500, 1500), whole.subarray(1000))).toBe(Status.ok)
+    const room = whole.subarray(1000)
+    expect(() => decodeInto(decoder, whole.subarray(0, 1001), room)).toThrow(/shares no memory/)
+    // Neighbours, and an empty view in the middle, share nothing.
+    expect(decodeInto(decoder, whole.subarray(0, 1000), room)).toBe(Status.ok)
+    expect(decodeInto(decoder, whole.subarray(1500, 1500), room)).toBe(Status.ok)
   })
 
   it('takes a body that is a view of its own scratch buffer', () => {
@@ -172,60 +199,24 @@ describeWith('native', 'the native addon', () => {
     prepare(decoder, 1000)
     decoder.scratch.set(EVENT, 100)
     const view = decoder.scratch.subarray(100, 100 + EVENT.length)
-    expect(decoder.decode(view, new Uint8Array(1000))).toBe(Status.ok)
+    expect(decodeInto(decoder, view, sharedBytes(1000))).toBe(Status.ok)
     expect(decoder.tokenCount()).toBe(3)
   })
 
-  for (const part of ['table', 'input', 'scratch'] as const) {
-    it(`refuses to work once its ${part} was transferred or resized`, () => {
-      const batch = new Uint8Array(1000)
-      const transferred = create()
-      prepare(transferred, 1000)
-      structuredClone(transferred[part].buffer, { transfer: [transferred[part].buffer as ArrayBuffer] })
-      expect(() => transferred.decode(EVENT, batch)).toThrow(/transferred or resized/)
-
-      const resized = create({ [part]: resizable(part === 'table' ? TABLE_BYTES : 5000) })
-      prepare(resized, 1000)
-      expect(resized.decode(EVENT, batch)).toBe(Status.ok)
-      const buffer = resized[part].buffer as unknown as { resize(bytes: number): void }
-      buffer.resize(0)
-      expect(() => resized.decode(EVENT, batch)).toThrow(/transferred or resized/)
-    })
-  }
-
-  it('refuses to work once the one buffer behind all three was transferred or cut short', () => {
-    const views = (buffer: ArrayBufferLike): Memory => ({
-      table: new Uint8Array(buffer, 0, TABLE_BYTES),
-      input: new Uint8Array(buffer, TABLE_BYTES, 1000),
-      scratch: new Uint8Array(buffer, TABLE_BYTES + 1000, 5000),
-    })
-    const batch = new Uint8Array(1000)
-    const transferred = create(views(new ArrayBuffer(TABLE_BYTES + 6000)))
-    prepare(transferred, 1000)
-    expect(transferred.decode(EVENT, batch)).toBe(Status.ok)
-    structuredClone(transferred.table.buffer, { transfer: [transferred.table.buffer as ArrayBuffer] })
-    expect(() => transferred.decode(EVENT, batch)).toThrow(/transferred or resized/)
-
-    const { buffer } = resizable(TABLE_BYTES + 6000)
-    const cut = create(views(buffer))
-    prepare(cut, 1000)
-    ;(buffer as unknown as { resize(bytes: number): void }).resize(TABLE_BYTES + 5999)
-    expect(() => cut.decode(EVENT, batch)).toThrow(/transferred or resized/)
-  })
-
-  it('answers a transferred batch or body with an error or an empty one', () => {
+  it('takes a body that was transferred away for an empty one', () => {
     const decoder = create()
     prepare(decoder, 1000)
-    const batch = new Uint8Array(1000)
-    structuredClone(batch.buffer, { transfer: [batch.buffer] })
-    expect(decoder.decode(EVENT, batch)).toBe(Status.panicked)
+    const body = new Uint8Array(EVENT)
+    structuredClone(body.buffer, { transfer: [body.buffer] })
+    expect(decodeInto(decoder, body, sharedBytes(1000))).toBe(Status.ok)
+    expect(decoder.tokenCount()).toBe(2)
   })
 
   it('P3: answers numbers that make no sense with `panicked`, and goes on', () => {
     const decoder = create()
     prepare(decoder, 1000)
     const header = new Int32Array(decoder.table.buffer, 0, HEADER_INTS)
-    const batch = new Uint8Array(1000)
+    decoder.bindRoom(sharedBytes(1000))
     const bad = {
       roomPosition: -1,
       roomEnd: 1001,
@@ -237,11 +228,11 @@ describeWith('native', 'the native addon', () => {
       const index = Header[name as keyof typeof bad]
       const before = header[index]!
       header[index] = value
-      expect(decoder.decode(EVENT, batch), name).toBe(Status.panicked)
+      expect(decoder.decode(EVENT), name).toBe(Status.panicked)
       header[index] = before
     }
     expect(decoder.tokenCount()).toBe(2)
-    expect(decoder.decode(EVENT, batch)).toBe(Status.ok)
+    expect(decoder.decode(EVENT)).toBe(Status.ok)
   })
 
   it('refuses tokens and ids of other types', () => {
@@ -270,10 +261,10 @@ describeWith('native', 'the native addon', () => {
       return process.memoryUsage().arrayBuffers
     }
     const before = await settle()
-    const kept = create({ scratch: new Uint8Array(BYTES) }).tokenCount
+    const kept = create({ scratch: sharedBytes(BYTES) }).tokenCount
     expect(await settle()).toBeGreaterThan(before + BYTES / 2)
     expect(kept()).toBe(2)
-    for (let round = 0; round < 5; round++) create({ scratch: new Uint8Array(BYTES) })
+    for (let round = 0; round < 5; round++) create({ scratch: sharedBytes(BYTES) })
     // `kept` may still be needed by the loop's optimiser: one of six at most.
     expect(await settle()).toBeLessThan(before + 2 * BYTES)
   })
@@ -316,7 +307,8 @@ describeWith('native', 'the native addon', () => {
       const { workerData, parentPort } = require('node:worker_threads')
       import(workerData.url).then((addon) => {
         const handle = addon.createDecoder(
-          new Uint8Array(workerData.tableBytes), new Uint8Array(1000), new Uint8Array(5000), workerData.options)
+          ...[workerData.tableBytes, 1000, 5000].map((bytes) => new Uint8Array(new SharedArrayBuffer(bytes))),
+          workerData.options)
         for (let index = 0; index < 5; index++) handle.internToken('token ' + workerData.name + index)
         parentPort.postMessage([handle.tokenCount(), handle.tokenName(2)])
       })`

@@ -2,6 +2,7 @@
 import { LogUnavailable } from '../../src/errors.js'
 import type { CommittedBatch, Log, LogState, LogStatus, OpenBatch } from '../../src/log/types.js'
 import { KINDS, RECORD_HEADER_BYTES } from '../../src/record.js'
+import { sharedBytes } from '../../src/shared-bytes.js'
 
 export interface MemoryRecord {
   readonly kind: string
@@ -25,12 +26,12 @@ export class MemoryLog implements Log {
   /** Calls of `commit`. */
   commits = 0
 
-  private batch: Uint8Array
+  private batch: Uint8Array<SharedArrayBuffer>
   private position = 0
   private waiting: Waiting[] = []
 
   constructor(private readonly batchBytesMax = 1 << 20) {
-    this.batch = new Uint8Array(batchBytesMax)
+    this.batch = sharedBytes(batchBytesMax)
   }
 
   open(bytes: number): OpenBatch | undefined {
@@ -79,7 +80,7 @@ export class MemoryLog implements Log {
   /** The old batch is overwritten, so that whoever still reads it reads nonsense. */
   private next(): Waiting[] {
     this.batch.fill(0xff)
-    this.batch = new Uint8Array(this.batchBytesMax)
+    this.batch = sharedBytes(this.batchBytesMax)
     this.position = 0
     return this.waiting.splice(0)
   }

@@ -24,6 +24,8 @@ import {
   type SetupName,
 } from './golden.js'
 import { type Capture, captureExpectations, captures } from './wire-captures.js'
+import { sharedBytes } from '../../src/shared-bytes.js'
+import { requestId as requestIdOf } from '../../src/request-id.js'
 
 const ABOUT = {
   receivedMs: 1_795_500_000_000,
@@ -66,9 +68,10 @@ function decode(decoder: Decoder, { method, target, type, body, authToken, proje
   const content = method === 'GET' ? Content.none : (CONTENT[type?.split(';', 1)[0] ?? ''] ?? Content.sniff)
   const query = target.split('?').slice(1).join('?')
   const request = { endpoint: endpointOf(target)!, content, body, query }
-  const { receivedMs, requestId } = ABOUT
+  const { receivedMs } = ABOUT
+  const requestId = requestIdOf(ABOUT.requestId)
   const context = { receivedMs, requestId, peer: ABOUT, authToken, projectId, replayed: false }
-  return decoder.decode(request, context, { bytes: new Uint8Array(ROOM_BYTES), position: 0, end: ROOM_BYTES })
+  return decoder.decode(request, context, { bytes: sharedBytes(ROOM_BYTES), position: 0, end: ROOM_BYTES })
 }
 
 const inputOf = ({ send, context }: Exchange): Input => ({

@@ -84,7 +84,7 @@ export const CASES = [
 
 export const CONTEXT = {
   receivedMs: RECEIVED_MS,
-  requestId: '4fzyo82m',
+  requestId: { head: '01KC0ZTJ8GQ4W2P9XB0000000', last: '1' },
   peer: {
     ipJson: '"203.0.113.9"',
     uaJson: '"Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/141.0.0.0 Safari/537.36"',

@@ -69,8 +69,8 @@ export function readParameters(text, found) {
   }
 }
 
-function sharedText({ receivedMs, requestId }) {
-  return `,"project_id":null,"received_ms":${receivedMs},"request_id":"${requestId}","index":`
+function sharedText({ receivedMs, requestId: { head, last } }) {
+  return `,"project_id":null,"received_ms":${receivedMs},"request_id":"${head}${last}","index":`
 }
 
 export class JavaScriptDecoder {
@@ -224,7 +224,7 @@ export class JavaScriptDecoder {
       insertSource = 'mp_metadata'
     }
     if (insertId === undefined) {
-      insertId = `${context.requestId}-${index}`
+      insertId = `${context.requestId.head}${context.requestId.last}-${index}`
       insertSource = 'generated'
     }
     let distinctId = scalar(properties.distinct_id)

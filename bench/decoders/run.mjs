@@ -45,7 +45,7 @@ build('scripts/build-native.mjs')
 build('node_modules/typescript/bin/tsc', '-p', 'tsconfig.build.json')
 const { createNativeDecoder } = await import(join(root, 'dist/decode/native.js'))
 
-const room = { bytes: Buffer.allocUnsafeSlow(ROOM_BYTES), position: 0, end: ROOM_BYTES }
+const room = { bytes: Buffer.from(new SharedArrayBuffer(ROOM_BYTES)), position: 0, end: ROOM_BYTES }
 const decoders = { native: createNativeDecoder(OPTIONS), javascript: new JavaScriptDecoder() }
 
 /** Nanoseconds an event over about SLICE_MS of decoding; `turns`: how often all requests of the case are decoded. */

@@ -29,7 +29,7 @@ const SLICE_MS = values.quick ? 3 : 8
 /** What one slice leaves behind drowns in what V8 itself keeps now and then. */
 const GROWTH_SLICES = 8
 const ROOM_BYTES = 8 << 20
-const room = { bytes: Buffer.allocUnsafeSlow(ROOM_BYTES), position: 0, end: ROOM_BYTES }
+const room = { bytes: Buffer.from(new SharedArrayBuffer(ROOM_BYTES)), position: 0, end: ROOM_BYTES }
 
 /** Compressed bodies are inflated by everybody in the same way. */
 const plain = (request) => (request.isGzip ? { ...request, body: gunzipSync(request.body) } : request)

@@ -12,6 +12,7 @@ import { rawOf } from '../rejects/envelope.js'
 import { caretAt } from './caret.js'
 import { addSettings, command, configOf } from './command.js'
 import { decoderOptions } from '../decoder-options.js'
+import { requestId } from '../request-id.js'
 
 const KEYS = [
   'auth',
@@ -154,7 +155,7 @@ function rejectedRecord(text: string): { endpoint: Endpoint; raw: Uint8Array } |
 function contextOf(): Parameters<typeof explain>[1] {
   return {
     receivedMs: systemClock.nowMs(),
-    requestId: 'explain',
+    requestId: requestId('explain'),
     peer: { ipJson: 'null', uaJson: 'null' },
     authToken: '',
     projectId: null,

@@ -6,6 +6,7 @@
  * one table that both implementations fill alike, byte for byte (promise P8).
  */
 import type { Endpoint } from '../record.js'
+import type { RequestId } from '../request-id.js'
 
 /** How the body's media type is understood (docs/PROTOCOL.md, "From bytes to records"). */
 export const Content = { sniff: 0, form: 1, json: 2, ndjson: 3, none: 4 } as const
@@ -52,7 +53,7 @@ export interface DecodeRequest {
 export interface RequestContext {
   readonly receivedMs: number
   /** ASCII letters and digits. */
-  readonly requestId: string
+  readonly requestId: RequestId
   readonly peer: Peer
   /** /import: the token that the credential stands for; '' for none. */
   readonly authToken: string
@@ -63,7 +64,8 @@ export interface RequestContext {
 
 /** Where records go: bytes from `position` (inclusive) to `end` (exclusive) may be written. */
 export interface Room {
-  readonly bytes: Uint8Array
+  /** A view of shared memory (`sharedBytes`). */
+  readonly bytes: Uint8Array<SharedArrayBuffer>
   readonly position: number
   readonly end: number
 }

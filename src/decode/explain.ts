@@ -21,6 +21,7 @@ import { Byte } from './reference/bytes.js'
 import { createReferenceDecoder } from './reference/decoder.js'
 import { openRequest, type Payload } from './reference/payload.js'
 import { type FoundRecord, RecordFinder } from './reference/records.js'
+import { sharedBytes } from '../shared-bytes.js'
 
 /** One step of the way. `repairs` are sentences about what was mended; `failed` when the way ends here. */
 export interface Step {
@@ -151,7 +152,7 @@ function explainedRecord(batch: DecodedBatch, index: number): ExplainedRecord {
 /** The reference decoder's batch, in a room that is as large as it needs to be. */
 function decode(request: DecodeRequest, context: RequestContext, options: DecoderOptions): DecodedBatch {
   const decoder = createReferenceDecoder(options)
-  const room = (bytes: number): Room => ({ bytes: new Uint8Array(bytes), position: 0, end: bytes })
+  const room = (bytes: number): Room => ({ bytes: sharedBytes(bytes), position: 0, end: bytes })
   const batch = decoder.decode(request, context, room(0))
   return batch.status === Status.needsRoom ? decoder.decode(request, context, room(batch.bytesNeeded)) : batch
 }

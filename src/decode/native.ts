@@ -34,8 +34,10 @@ const SCRATCH_BYTES_MORE = 64
 
 /** What the addon makes: the hot function and the token table. */
 export interface NativeHandle {
-  /** The query is written behind what stands in the input. */
-  decode(body: Uint8Array, batch: Uint8Array, query?: string): number
+  /** The query is written behind what stands in the input, the records into the room that was bound last. */
+  decode(body: Uint8Array, query?: string): number
+  /** @param room a view of shared memory */
+  bindRoom(room: Uint8Array): void
   internToken(token: string): number
   /** -1 for none. */
   findToken(token: string): number
@@ -145,21 +147,25 @@ export class NativeDecoder implements Decoder {
   private readonly input: QuickBuffer
   private readonly view: TableView
   private readonly hot: NativeHandle['decode']
+  private readonly bindRoom: NativeHandle['bindRoom']
+  private boundRoom: Uint8Array | undefined
   private reference: Decoder | undefined
 
   // What stands in the input's front, and where it ends: the requests of a connection share it.
   private lastContext: RequestContext | undefined
   private contextEnd = 0
+  /** Of the request id that stands behind. */
+  private lastHead: string | undefined
   private lastEndpoint: Endpoint = ENDPOINTS[0]
 
   constructor(
     private readonly options: DecoderOptions,
     addon: NativeAddon,
   ) {
-    // One buffer for all three: the addon then asks only once a call whether it is still there.
+    // Shared memory cannot be taken away: the addon need not ask at each call whether it is still there.
     const tableBytes = (HEADER_INTS + ROW_INTS * options.recordsMax) * Int32Array.BYTES_PER_ELEMENT
     const scratchStart = tableBytes + INPUT_BYTES
-    const memory = new ArrayBuffer(scratchStart + options.payloadBytesMax + SCRATCH_BYTES_MORE)
+    const memory = new SharedArrayBuffer(scratchStart + options.payloadBytesMax + SCRATCH_BYTES_MORE)
     this.table = new Int32Array(memory, 0, tableBytes / Int32Array.BYTES_PER_ELEMENT)
     this.receivedMs = new Float64Array(memory, 0, 1)
     this.input = Buffer.from(memory, tableBytes, INPUT_BYTES) as QuickBuffer
@@ -171,6 +177,7 @@ export class NativeDecoder implements Decoder {
       nativeOptions(options),
     )
     this.hot = handle.decode
+    this.bindRoom = handle.bindRoom
     this.tokens = new NativeTokens(handle)
     this.view = new TableView(this.table, options)
     this.view.scratch = scratch
@@ -186,7 +193,11 @@ export class NativeDecoder implements Decoder {
     table[Header.roomEnd] = room.end
     view.body = request.body
     view.room = room
-    if (this.hot(request.body, room.bytes, request.query) !== Status.panicked) return view
+    if (room.bytes !== this.boundRoom) {
+      this.bindRoom(room.bytes)
+      this.boundRoom = room.bytes
+    }
+    if (this.hot(request.body, request.query) !== Status.panicked) return view
     this.panics++
     return this.byReference(request, context, room)
   }
@@ -195,12 +206,15 @@ export class NativeDecoder implements Decoder {
   private writeInput({ endpoint, body, query }: DecodeRequest, context: RequestContext): boolean {
     const { table, input } = this
     if (!this.isLast(context) && !this.writeContext(context)) return false
-    const { requestId } = context
+    const { head, last } = context.requestId
+    const idEnd = this.contextEnd + head.length + last.length
     const { payloadBytesMax } = this.options
     if (body.length > payloadBytesMax || query.length > payloadBytesMax) return false
-    if (this.contextEnd + requestId.length + query.length > INPUT_BYTES_USED_MAX) return false
-    table[Header.requestIdLength] = requestId.length
-    writeAscii(input, requestId, this.contextEnd)
+    if (idEnd + query.length > INPUT_BYTES_USED_MAX) return false
+    table[Header.requestIdLength] = idEnd - this.contextEnd
+    if (head !== this.lastHead) writeAscii(input, head, this.contextEnd)
+    this.lastHead = head
+    writeAscii(input, last, idEnd - last.length)
     if (endpoint !== this.lastEndpoint) this.writeEndpoint(endpoint)
     return true
   }
@@ -228,6 +242,7 @@ export class NativeDecoder implements Decoder {
     put(Header.authTokenLength, authToken)
     this.contextEnd = end
     this.lastContext = context
+    this.lastHead = undefined
     return true
   }
 

@@ -13,6 +13,7 @@ import {
   ROW_INTS,
 } from './decoder.js'
 import { describeProblem } from './describe.js'
+import { sharedBytes } from '../shared-bytes.js'
 
 /** The table's memory for requests of up to `recordsMax` records. */
 export function createTable(recordsMax: number): Int32Array {
@@ -20,7 +21,7 @@ export function createTable(recordsMax: number): Int32Array {
 }
 
 const NOTHING = new Uint8Array()
-const NO_ROOM: Room = { bytes: NOTHING, position: 0, end: 0 }
+const NO_ROOM: Room = { bytes: sharedBytes(0), position: 0, end: 0 }
 
 /** A decoder's one view. It is filled anew by each decode; what it points to stays referenced until then. */
 export class TableView implements DecodedBatch {

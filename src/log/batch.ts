@@ -11,7 +11,7 @@ import type { CommittedBatch, OpenBatch } from './types.js'
 const SUM_BYTES = 32 * 1024
 
 export class Batch implements OpenBatch {
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array<SharedArrayBuffer>
   readonly end: number
   position = FRAME_HEADER_BYTES
   records = 0

@@ -1,5 +1,6 @@
 /** Memory that the kernel can have the drive read from, instead of copying it first. */
 import { importAddon } from '../addon-file.js'
+import { sharedBytes } from '../shared-bytes.js'
 import { BLOCK_BYTES, blockEnd } from './format.js'
 
 const addon = (await importAddon().catch(() => undefined)) as
@@ -10,9 +11,9 @@ const addon = (await importAddon().catch(() => undefined)) as
  * Zeroes, in whole blocks, `bytes` or more. They begin at an address that is a multiple of BLOCK_BYTES where the addon
  * can tell addresses; elsewhere the kernel has to copy what is written from them.
  */
-export function memoryOfBlocks(bytes: number): Uint8Array {
+export function memoryOfBlocks(bytes: number): Uint8Array<SharedArrayBuffer> {
   const length = blockEnd(bytes)
-  const memory = new Uint8Array(length + BLOCK_BYTES)
+  const memory = sharedBytes(length + BLOCK_BYTES)
   const start = addon?.bytesToBoundary?.(memory, BLOCK_BYTES) ?? 0
   return memory.subarray(start, start + length)
 }

@@ -1,8 +1,8 @@
 /** The log's seams: what intake writes to, what readers read from, and the disk below. */
 
-/** A batch that is being filled. It is one ArrayBuffer of its own, untouched between close and sync. */
+/** A batch that is being filled. It is shared memory of its own, untouched between close and sync. */
 export interface OpenBatch {
-  readonly bytes: Uint8Array
+  readonly bytes: Uint8Array<SharedArrayBuffer>
   /** Records go here; moved only by `commit`. */
   readonly position: number
   readonly end: number

@@ -2,6 +2,7 @@
 import { asBuffer } from '../as-buffer.js'
 import type { Problem, RequestContext } from '../decode/decoder.js'
 import { type Endpoint, recordOfRejected } from '../record.js'
+import { textOf } from '../request-id.js'
 
 /** The most of a record's text that is kept. */
 export const RAW_BYTES_MAX = 64 * 1024
@@ -42,7 +43,7 @@ function envelopeOf(
     token: token ?? (authToken || null),
     ...(endpoint === 'import' && { project_id: projectId }),
     received_ms: receivedMs,
-    request_id: requestId,
+    request_id: textOf(requestId),
     index,
     ...(test && { test }),
   })

@@ -20,6 +20,7 @@ import {
   PROFILE,
   track,
 } from '../harness.js'
+import { requestId } from '../../../src/request-id.js'
 
 type Envelope = Record<string, unknown>
 
@@ -57,7 +58,7 @@ function wholeCases(make: Make): void {
     )
   })
   it('import, replayed test data of a project', () => {
-    const context = { projectId: 'a"b/é', authToken: 'Tök', replayed: true, requestId: 'Z9' }
+    const context = { projectId: 'a"b/é', authToken: 'Tök', replayed: true, requestId: requestId('Z9') }
     const request = { ...lenientImport(IMPORT), query: 'test=1' }
     expect(textOf(request, { ...context, peer: { ipJson: 'null', uaJson: 'null' } })).toBe(
       '{"v":1,"kind":"import","token":"Tök","project_id":"a\\"b/é","received_ms":1795500000000,' +

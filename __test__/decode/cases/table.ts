@@ -29,8 +29,10 @@ import {
   strictImport,
   track,
 } from '../harness.js'
+import { sharedBytes } from '../../../src/shared-bytes.js'
+import { requestId } from '../../../src/request-id.js'
 
-const NO_ROOM = { bytes: new Uint8Array(), position: 0, end: 0 }
+const NO_ROOM = { bytes: sharedBytes(0), position: 0, end: 0 }
 const event = (token: string, more = ''): string => `{"event":"e","properties":{"token":"${token}"${more}}}`
 
 /** A row's numbers by name. */
@@ -165,7 +167,7 @@ function roomCases(make: Make): void {
   const needed = (): number => make().decode(request, CONTEXT, NO_ROOM).bytesNeeded
   it('needs exactly the bytes that the records take, and changes nothing before it has them', () => {
     const decoder = make()
-    const bytes = new Uint8Array(4096).fill(0xaa)
+    const bytes = sharedBytes(4096).fill(0xaa)
     // Bytes inside the room may have been written; behind its end none.
     for (const less of [needed() - 1, 1, 0]) {
       bytes.fill(0xaa)
@@ -181,7 +183,7 @@ function roomCases(make: Make): void {
     expect(decoder.tokens.size).toBe(4)
   })
   it('writes from room.position without gaps, and not one byte beyond', () => {
-    const bytes = new Uint8Array(4096).fill(0xaa)
+    const bytes = sharedBytes(4096).fill(0xaa)
     const batch = make().decode(request, CONTEXT, { bytes, position: 333, end: 4000 })
     const [first, third] = [0, 2].map((index) => [
       batch.row(index, Row.position),
@@ -195,7 +197,7 @@ function roomCases(make: Make): void {
     expect(bytes.subarray(batch.end).every((byte) => byte === 0xaa)).toBe(true)
   })
   it('takes room in the middle of a larger buffer', () => {
-    const outer = new Uint8Array(8192).fill(0xaa)
+    const outer = sharedBytes(8192).fill(0xaa)
     const batch = make().decode(request, CONTEXT, {
       bytes: outer.subarray(1000, 5000),
       position: 50,
@@ -208,7 +210,7 @@ function roomCases(make: Make): void {
   })
   it('needs no room for what it does not accept', () => {
     for (const body of ['[7]', '{', event('t', ',"$ignore":true'), '']) {
-      const batch = make().decode(track(body), CONTEXT, { bytes: new Uint8Array(8), position: 5, end: 5 })
+      const batch = make().decode(track(body), CONTEXT, { bytes: sharedBytes(8), position: 5, end: 5 })
       expect(batch).toMatchObject({ status: Status.ok, end: 5, bytesNeeded: 0, accepted: 0 })
     }
   })
@@ -224,7 +226,12 @@ function roomCases(make: Make): void {
     const before = decode(decoder, request)
     const expected = [before.rows, before.bytes]
     for (const other of others) {
-      decode(decoder, other, { requestId: 'x'.repeat(40), projectId: 'p', authToken: 'a', replayed: true })
+      decode(decoder, other, {
+        requestId: requestId('x'.repeat(40)),
+        projectId: 'p',
+        authToken: 'a',
+        replayed: true,
+      })
       decoder.decode(request, CONTEXT, NO_ROOM)
       const again = decode(decoder, request)
       expect([again.rows, again.bytes]).toEqual(expected)
@@ -371,7 +378,7 @@ function limitCases(make: Make): void {
     })
     expect(payload).toBe(text)
     expect(decoder.tokens.size).toBe(2)
-    const small = { bytes: new Uint8Array(4), position: 4, end: 4 }
+    const small = { bytes: sharedBytes(4), position: 4, end: 4 }
     expect(decoder.decode(track(text), CONTEXT, small)).toMatchObject({
       status: Status.ok,
       undecodable: true,

@@ -11,6 +11,7 @@ import {
 import { createNativeDecoder } from '../../../src/decode/native.js'
 import { createReferenceDecoder } from '../../../src/decode/reference/decoder.js'
 import type { Input } from '../harness.js'
+import { sharedBytes } from '../../../src/shared-bytes.js'
 
 export interface Pair {
   readonly native: Decoder
@@ -51,7 +52,7 @@ function differenceIn(
 ): object | undefined {
   const position = 7
   const [native, reference] = [pair.native, pair.reference].map((decoder) => {
-    const room = new Uint8Array(position + bytes + 9).fill(FILL)
+    const room = sharedBytes(position + bytes + 9).fill(FILL)
     const batch = decoder.decode(request, context, { bytes: room, position, end: position + bytes })
     const behind = room.subarray(position + bytes).every((byte) => byte === FILL)
     return { ...seen(decoder, batch, room, position), behind }
@@ -72,7 +73,7 @@ export function difference(
   context: RequestContext,
   { less, spare }: RoomSizes,
 ): object | undefined {
-  const measured = pair.reference.decode(request, context, { bytes: new Uint8Array(), position: 0, end: 0 })
+  const measured = pair.reference.decode(request, context, { bytes: sharedBytes(0), position: 0, end: 0 })
   const { status, bytesNeeded } = measured
   if (status === Status.needsRoom && less > 0) {
     const found = differenceIn(pair, request, context, Math.max(0, bytesNeeded - less))

@@ -5,6 +5,7 @@ import { type Input, latin1, NOW_MS } from '../harness.js'
 import type { Choices } from './choices.js'
 import { record } from './records.js'
 import { filler, list, scalar, space } from './values.js'
+import { requestId } from '../../../src/request-id.js'
 
 const NASTY = [
   '"',
@@ -176,7 +177,9 @@ const RECEIVED_MS = [NOW_MS, NOW_MS + 1, 0, 432_000_000, 253_402_300_799_999, 99
 export function context(choices: Choices): RequestContext {
   return {
     receivedMs: choices.pick(RECEIVED_MS),
-    requestId: choices.pick(['req7', '01JD0000000000000000000000', 'a']),
+    requestId: requestId(
+      choices.pick(['req7', '01JD0000000000000000000000', '01JD0000000000000000000001', 'a']),
+    ),
     peer: choices.pick(PEERS),
     authToken: choices.pick(['', 't', 'good', 'é"', 'x'.repeat(257)]),
     projectId: choices.pick([null, '7', 'a"\\é\u2028']),

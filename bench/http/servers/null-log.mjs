@@ -1,6 +1,8 @@
 // A log that keeps nothing, for the benchmark alone: what the server costs without its disk. The product has no such
 // switch; this one is put in its place by servers/sluicegate.mjs.
 
+import { sharedBytes } from '../../../dist/shared-bytes.js'
+
 const FULL = 'no room in the null log'
 
 /** Implements `Log` of src/log/types.ts. */
@@ -15,7 +17,7 @@ export class NullLog {
   #committed = Promise.resolve({ firstOffset: 0 })
 
   constructor(bytes) {
-    this.#batch = { bytes: new Uint8Array(bytes), position: 0, end: bytes }
+    this.#batch = { bytes: sharedBytes(bytes), position: 0, end: bytes }
   }
 
   get durableOffset() {

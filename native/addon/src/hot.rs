@@ -1,10 +1,11 @@
-//! The hot function: two typed arrays and the query in, one integer out, made with `napi_create_function`.
+//! The hot function: the body and the query in, one integer out, made with `napi_create_function`.
 //!
 //! A method of a `#[napi]` class costs six times as much: 325 against 50 ns for an empty one. Its state lies behind
 //! the callback's data pointer and is freed by a finaliser; each environment (worker thread) has its own.
 
 use std::cell::RefCell;
 use std::ffi::CStr;
+use std::hint::black_box;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 use std::rc::Rc;
@@ -15,7 +16,7 @@ use napi::{Env, Error, Result, check_status, sys};
 use sluicegate_core::batch::{self, header, status};
 use sluicegate_core::{Call, Decoder};
 
-use crate::pinned::{Pinned, PinnedBuffer, bytes_of};
+use crate::pinned::{Pinned, bytes_of};
 
 /// A decoder and the memory it works in.
 pub struct State {
@@ -24,8 +25,8 @@ pub struct State {
     table: Pinned,
     input: Pinned,
     scratch: Pinned,
-    /// What all three are views of, if it is one.
-    buffer: Option<PinnedBuffer>,
+    /// Where records go, until another one is bound.
+    room: RefCell<Option<Pinned>>,
 }
 
 type Span = (*mut u8, usize);
@@ -33,11 +34,10 @@ type Span = (*mut u8, usize);
 /// Why there was no call.
 type Refusal = &'static CStr;
 
-const NOT_ARRAYS: Refusal = c"decode takes two typed arrays";
-const SHARED: Refusal =
-    c"decode takes two typed arrays that share no memory, and none with the decoder's own";
+const NOT_AN_ARRAY: Refusal = c"decode takes a typed array";
+const NO_ROOM: Refusal = c"decode needs a room that was bound";
+const MEETS_ROOM: Refusal = c"decode takes a body that shares no memory with the room";
 const NOT_A_QUERY: Refusal = c"decode takes a string that fits into the input as its query";
-const TAKEN_AWAY: Refusal = c"the decoder's memory was transferred or resized";
 
 fn overlap((left, left_length): Span, (right, right_length): Span) -> bool {
     let (left, right) = (left as usize, right as usize);
@@ -55,29 +55,34 @@ impl State {
         if !(first.0 as usize).is_multiple_of(align_of::<i32>()) {
             return Err(Error::from_reason("the table must begin at a multiple of four bytes"));
         }
-        let buffer = PinnedBuffer::of(&table, [&input, &scratch].into_iter());
-        Ok(Self { decoder, table, input, scratch, buffer })
+        Ok(Self { decoder, table, input, scratch, room: RefCell::new(None) })
+    }
+
+    /// From now on records go there; refuses memory that is the decoder's own.
+    pub fn bind_room(&self, room: Pinned) -> Result<()> {
+        if self.own().into_iter().any(|own| overlap(room.span(), own)) {
+            return Err(Error::from_reason("the room must not overlap the decoder's own memory"));
+        }
+        self.room.replace(Some(room));
+        Ok(())
     }
 
     #[inline]
-    fn is_in_place(&self) -> bool {
-        match &self.buffer {
-            Some(buffer) => buffer.is_in_place(),
-            None => [&self.table, &self.input, &self.scratch].into_iter().all(Pinned::is_in_place),
-        }
+    fn own(&self) -> [Span; 3] {
+        [&self.table, &self.input, &self.scratch].map(Pinned::span)
     }
 
     /// Writes the query, one byte a character, behind what stands in the input, and its length into the header. From here
     /// that costs half of what a call of its own into Node does.
     fn put_query(&self, env: sys::napi_env, query: sys::napi_value) -> std::result::Result<(), Refusal> {
         let ((table, _), (input, input_bytes)) = (self.table.span(), self.input.span());
-        // SAFETY: the table is aligned, longer than its header (asked when it was pinned) and in place; nothing else refers
-        // to it yet.
+        // SAFETY: the table is aligned and longer than its header (asked when it was pinned); nothing else refers to it yet.
         let header: &mut [i32] = unsafe { slice::from_raw_parts_mut(table.cast(), batch::HEADER_INTS) };
         // SAFETY: as above; the input is apart from the table.
         let input = unsafe { slice::from_raw_parts_mut(input, input_bytes) };
         let lengths = &header[header::REQUEST_ID_LENGTH..=header::AUTH_TOKEN_LENGTH];
-        let start = lengths.iter().map(|&length| i64::from(length)).sum::<i64>();
+        // One by one: JavaScript has just written some of them, and to read several as one piece would have to wait for that.
+        let start = lengths.iter().map(|&length| i64::from(black_box(length))).sum::<i64>();
         let free = usize::try_from(start).ok().and_then(|start| input.get_mut(start..)).ok_or(NOT_A_QUERY)?;
         let (bytes, mut length) = (free.as_mut_ptr().cast(), 0);
         // SAFETY: `free` has as many bytes; a zero byte behind the text is one of them.
@@ -91,13 +96,13 @@ impl State {
         Ok(())
     }
 
-    /// Decodes one request, unless that could touch memory which is not the decoder's or is seen twice. Its own memory is
-    /// in place.
-    fn decode(&self, body: Span, batch: Span) -> std::result::Result<i32, Refusal> {
-        let own = [&self.table, &self.input, &self.scratch].map(Pinned::span);
+    /// Decodes one request, unless that could touch memory which is seen twice.
+    fn decode(&self, body: Span) -> std::result::Result<i32, Refusal> {
+        let own = self.own();
         let meets_own = |span: Span| own.into_iter().any(|other| overlap(span, other));
-        if meets_own(batch) || overlap(body, batch) {
-            return Err(SHARED);
+        let room = self.room.borrow().as_ref().map(Pinned::span).ok_or(NO_ROOM)?;
+        if overlap(body, room) {
+            return Err(MEETS_ROOM);
         }
         let copy;
         // SAFETY: the argument is alive during the call, and nothing writes to it meanwhile.
@@ -108,16 +113,16 @@ impl State {
             body = &copy;
         }
         let [(table, table_bytes), (input, input_bytes), (scratch, scratch_bytes)] = own;
-        // SAFETY: the arrays are pinned and have the memory they were pinned with (asked by `answer`); they are apart from each
-        // other (checked once) and from the batch; the table is aligned, any bytes are integers, and JavaScript does not
-        // run in this thread during the call.
+        // SAFETY: the arrays are pinned; they and the room are apart from each other (checked once), and the body is apart
+        // from all of them; the table is aligned, any bytes are integers, and JavaScript does not run in this thread during the
+        // call.
         let call = unsafe {
             Call {
                 table: slice::from_raw_parts_mut(table.cast(), table_bytes / size_of::<i32>()),
                 input: slice::from_raw_parts(input, input_bytes),
                 scratch: slice::from_raw_parts_mut(scratch, scratch_bytes),
                 body,
-                batch: slice::from_raw_parts_mut(batch.0, batch.1),
+                batch: slice::from_raw_parts_mut(room.0, room.1),
             }
         };
         Ok(self.decoder.borrow_mut().decode(call))
@@ -147,7 +152,7 @@ unsafe extern "C" fn release(_: sys::napi_env, data: *mut std::ffi::c_void, _: *
     drop(unsafe { Rc::from_raw(data.cast::<State>().cast_const()) });
 }
 
-/// `decode(body, batch, query)`: the status; a `TypeError` for arguments that cannot be used. Without a query it is
+/// `decode(body, query)`: the status; a `TypeError` for arguments that cannot be used. Without a query it is
 /// the one that stands in the input.
 unsafe extern "C" fn decode(env: sys::napi_env, info: sys::napi_callback_info) -> sys::napi_value {
     let answer = catch_unwind(AssertUnwindSafe(|| answer(env, info)));
@@ -168,24 +173,20 @@ unsafe extern "C" fn decode(env: sys::napi_env, info: sys::napi_callback_info) -
 
 #[inline]
 fn answer(env: sys::napi_env, info: sys::napi_callback_info) -> std::result::Result<i32, Refusal> {
-    let (mut arguments, mut count, mut data) = ([ptr::null_mut(); 3], 3, ptr::null_mut());
+    let (mut arguments, mut count, mut data) = ([ptr::null_mut(); 2], 2, ptr::null_mut());
     let (list, this) = (arguments.as_mut_ptr(), ptr::null_mut());
     // SAFETY: `arguments` has as many places as `count` says; those that are not given become `undefined`.
     let status = unsafe { sys::napi_get_cb_info(env, info, &raw mut count, list, this, &raw mut data) };
     if status != sys::Status::napi_ok {
-        return Err(NOT_ARRAYS);
+        return Err(NOT_AN_ARRAY);
     }
-    let [body, batch, query] = arguments;
-    let body = bytes_of(env, body).map_err(|_| NOT_ARRAYS)?;
-    let batch = bytes_of(env, batch).map_err(|_| NOT_ARRAYS)?;
+    let [body, query] = arguments;
+    let body = bytes_of(env, body).map_err(|_| NOT_AN_ARRAY)?;
     // SAFETY: `data` is the state that `create_function` put there; the function that is being called keeps it alive.
     let state = unsafe { &*data.cast::<State>().cast_const() };
-    if !state.is_in_place() {
-        return Err(TAKEN_AWAY);
-    }
     // Last: what JavaScript wrote a moment ago is read here as one piece, which the processor makes wait.
-    if count > 2 {
+    if count > 1 {
         state.put_query(env, query)?;
     }
-    state.decode(body, batch)
+    state.decode(body)
 }

@@ -87,15 +87,15 @@ pub fn bytes_to_boundary(bytes: &[u8], alignment: u32) -> u32 {
 }
 
 /// A decoder over memory that the caller keeps for it alone: the table (memory of an `Int32Array`), the input and the
-/// scratch buffer. Once any of it was transferred or resized, `decode` throws. Views of one `ArrayBuffer` are checked
-/// fastest. No other thread may write to them, or to what `decode` is handed, during a call (`SharedArrayBuffer`).
+/// scratch buffer. They, and the rooms that are bound, are views of a `SharedArrayBuffer`, whose memory cannot be taken
+/// away; no other thread may look at it during a call. `decode` writes records into the room that was bound last.
 ///
 /// # Errors
 ///
-/// Memory that is too small, not aligned or not apart; options that mean nothing.
+/// Memory that is not shared, too small, not aligned or not apart; options that mean nothing.
 #[napi(
     catch_unwind,
-    ts_return_type = "{ decode(body: Uint8Array, batch: Uint8Array, query?: string): number; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }"
+    ts_return_type = "{ decode(body: Uint8Array, query?: string): number; bindRoom(room: Uint8Array): void; internToken(token: string): number; findToken(token: string): number; tokenName(id: number): string | null; tokenCount(): number }"
 )]
 pub fn create_decoder<'env>(
     env: &'env Env,
@@ -105,28 +105,41 @@ pub fn create_decoder<'env>(
     options: NativeOptions,
 ) -> Result<Object<'env>> {
     let decoder = Decoder::new(core_options(options)?);
-    let table = Pinned::new(env, table, decoder.table_ints() * size_of::<i32>())?;
-    let input = Pinned::new(env, input, 0)?;
-    let scratch = Pinned::new(env, scratch, SCRATCH_BYTES_MORE)?;
+    let pin = |array: Unknown, bytes_min| Pinned::new(env.raw(), array.raw(), bytes_min);
+    let table = pin(table, decoder.table_ints() * size_of::<i32>())?;
+    let input = pin(input, 0)?;
+    let scratch = pin(scratch, SCRATCH_BYTES_MORE)?;
     if [&table, &input, &scratch].iter().any(|pinned| i32::try_from(pinned.span().1).is_err()) {
         return Err(Error::from_reason("positions are 32-bit integers: 2 GiB at most"));
     }
     let state = Rc::new(State::new(RefCell::new(decoder), table, input, scratch)?);
     let mut handle = Object::new(env)?;
     handle.set_named_property("decode", hot::create_function(env, Rc::clone(&state))?)?;
-    add(*env, &mut handle, "internToken", &state, |decoder, arguments| {
-        let token: String = arguments.get(0)?;
-        Ok(decoder.tokens.intern(token.as_bytes()))
+    add(*env, &mut handle, "bindRoom", &state, |state, arguments| {
+        let room: Unknown = arguments.get(0)?;
+        state.bind_room(Pinned::new(arguments.env.raw(), room.raw(), 0)?)
     })?;
-    add(*env, &mut handle, "findToken", &state, |decoder, arguments| {
+    add(*env, &mut handle, "internToken", &state, |state, arguments| {
         let token: String = arguments.get(0)?;
-        Ok(decoder.tokens.find(token.as_bytes()).map_or(-1, i64::from))
+        Ok(state.decoder.borrow_mut().tokens.intern(token.as_bytes()))
     })?;
-    add(*env, &mut handle, "tokenName", &state, |decoder, arguments| {
+    add(*env, &mut handle, "findToken", &state, |state, arguments| {
+        let token: String = arguments.get(0)?;
+        Ok(state.decoder.borrow().tokens.find(token.as_bytes()).map_or(-1, i64::from))
+    })?;
+    add(*env, &mut handle, "tokenName", &state, |state, arguments| {
         let id: u32 = arguments.get(0)?;
-        Ok(decoder.tokens.name(id).map(|token| String::from_utf8_lossy(token).into_owned()))
+        let name =
+            state.decoder.borrow().tokens.name(id).map(|token| String::from_utf8_lossy(token).into_owned());
+        Ok(name)
     })?;
-    add(*env, &mut handle, "tokenCount", &state, |decoder, _| Ok(decoder.tokens.count() as u32))?;
+    add(
+        *env,
+        &mut handle,
+        "tokenCount",
+        &state,
+        |state, _| Ok(state.decoder.borrow().tokens.count() as u32),
+    )?;
     Ok(handle)
 }
 
@@ -136,12 +149,12 @@ fn add<R: ToNapiValue + 'static>(
     handle: &mut Object,
     name: &str,
     state: &Rc<State>,
-    body: fn(&mut Decoder, FunctionCallContext) -> Result<R>,
+    body: fn(&State, FunctionCallContext) -> Result<R>,
 ) -> Result<()> {
     let state = Rc::clone(state);
     let function = env.create_function_from_closure::<(), R, _>(name, move |arguments| {
         // A panic must not reach the engine: it would end the process.
-        let call = AssertUnwindSafe(|| body(&mut state.decoder.borrow_mut(), arguments));
+        let call = AssertUnwindSafe(|| body(&state, arguments));
         catch_unwind(call).unwrap_or_else(|_| Err(Error::from_reason("the native decoder panicked")))
     })?;
     handle.set_named_property(name, function)

@@ -1,11 +1,9 @@
-//! Memory of a typed array that stays where it is: a reference keeps the array alive, and every use asks whether the
-//! memory is still the array's own. (JavaScript can take it away: `structuredClone` and `postMessage` with a transfer
-//! list, `ArrayBuffer.prototype.transfer`, `resize`.)
+//! Memory of a typed array that stays where it is: a reference keeps it alive, and it is shared memory, which JavaScript
+//! cannot take away as it can that of an `ArrayBuffer` (`postMessage` with a transfer list, `transfer`, `resize`).
 
 use std::ptr::null_mut;
 
-use napi::bindgen_prelude::{JsValue, Unknown};
-use napi::{Env, Error, Result, check_status, sys};
+use napi::{Error, Result, check_status, sys};
 
 /// The bytes of one typed array.
 pub struct Pinned {
@@ -16,10 +14,12 @@ pub struct Pinned {
 }
 
 impl Pinned {
-    /// Pins a typed array of at least `bytes_min` bytes.
-    pub fn new(env: &Env, array: Unknown, bytes_min: usize) -> Result<Self> {
-        let (env, array) = (env.raw(), array.raw());
+    /// Pins a typed array of at least `bytes_min` bytes of shared memory.
+    pub fn new(env: sys::napi_env, array: sys::napi_value, bytes_min: usize) -> Result<Self> {
         let (start, length) = bytes_of(env, array)?;
+        if !is_shared(env, array)? {
+            return Err(Error::from_reason("a view of a SharedArrayBuffer is needed"));
+        }
         if length < bytes_min {
             return Err(Error::from_reason(format!("{length} bytes where {bytes_min} are needed")));
         }
@@ -32,40 +32,6 @@ impl Pinned {
     /// First byte and length.
     pub fn span(&self) -> (*mut u8, usize) {
         (self.start, self.length)
-    }
-
-    /// Both are views of one `ArrayBuffer`.
-    fn shares_buffer(&self, other: &Self) -> bool {
-        let mut is_same = false;
-        let (one, other) = (self.buffer(), other.buffer());
-        // SAFETY: both are alive, the pointer is to a local.
-        let status = unsafe { sys::napi_strict_equals(self.env, one, other, &raw mut is_same) };
-        status == sys::Status::napi_ok && is_same
-    }
-
-    /// The array's `ArrayBuffer`; null for what is no typed array.
-    fn buffer(&self) -> sys::napi_value {
-        let (mut array, mut buffer) = (null_mut(), null_mut());
-        // SAFETY: the reference is strong; pointers are to locals, or null for what is not wanted.
-        unsafe {
-            sys::napi_get_reference_value(self.env, self.reference, &raw mut array);
-            let (kind, length, data, offset) = (null_mut(), null_mut(), null_mut(), null_mut());
-            sys::napi_get_typedarray_info(self.env, array, kind, length, data, &raw mut buffer, offset);
-        }
-        buffer
-    }
-
-    /// The array still has the memory that it was pinned with.
-    #[inline]
-    pub fn is_in_place(&self) -> bool {
-        let (mut array, mut length) = (null_mut(), 0);
-        // SAFETY: the reference is strong and deleted only in `drop`; pointers are to locals, or null for what is not wanted.
-        let status = unsafe {
-            sys::napi_get_reference_value(self.env, self.reference, &raw mut array);
-            sys::napi_get_buffer_info(self.env, array, null_mut(), &raw mut length)
-        };
-        // An array whose memory was taken away has length 0, and one that has its length has the memory it was made with.
-        status == sys::Status::napi_ok && length == self.length
     }
 }
 
@@ -108,42 +74,18 @@ pub fn detach(env: sys::napi_env, view: sys::napi_value) -> Result<bool> {
     Ok(status == sys::Status::napi_ok)
 }
 
-/// The one `ArrayBuffer` that several pinned arrays are views of: as long as it has its length, all of them are in place.
-/// Node answers for a buffer sooner than for a typed array.
-pub struct PinnedBuffer {
-    length: usize,
-    env: sys::napi_env,
-    reference: sys::napi_ref,
-}
-
-impl PinnedBuffer {
-    /// `None` when the arrays do not share one.
-    pub fn of<'p>(first: &Pinned, mut others: impl Iterator<Item = &'p Pinned>) -> Option<Self> {
-        if !others.all(|other| first.shares_buffer(other)) {
-            return None;
-        }
-        let (env, buffer, mut reference) = (first.env, first.buffer(), null_mut());
-        let length = buffer_length(env, buffer)?;
-        // SAFETY: `buffer` is alive; the reference is deleted once, in `drop`.
-        let status = unsafe { sys::napi_create_reference(env, buffer, 1, &raw mut reference) };
-        (status == sys::Status::napi_ok).then_some(Self { length, env, reference })
+/// Whether the memory of a typed array is a `SharedArrayBuffer`.
+fn is_shared(env: sys::napi_env, array: sys::napi_value) -> Result<bool> {
+    let (mut buffer, mut is_array_buffer) = (null_mut(), true);
+    let (kind, length, data, offset) = (null_mut(), null_mut(), null_mut(), null_mut());
+    // SAFETY: pointers are to locals, or null for what is not wanted; Node answers anything but a typed array with
+    // `napi_invalid_arg`, and what stands behind one is a buffer of either sort.
+    unsafe {
+        let status = sys::napi_get_typedarray_info(env, array, kind, length, data, &raw mut buffer, offset);
+        check_status!(status, "not a typed array")?;
+        check_status!(sys::napi_is_arraybuffer(env, buffer, &raw mut is_array_buffer))?;
     }
-
-    /// The buffer's memory was neither transferred nor resized.
-    #[inline]
-    pub fn is_in_place(&self) -> bool {
-        let mut buffer = null_mut();
-        // SAFETY: the reference is strong and deleted only in `drop`; the pointer is to a local.
-        unsafe { sys::napi_get_reference_value(self.env, self.reference, &raw mut buffer) };
-        buffer_length(self.env, buffer) == Some(self.length)
-    }
-}
-
-impl Drop for PinnedBuffer {
-    fn drop(&mut self) {
-        // SAFETY: as for `Pinned`.
-        unsafe { sys::napi_delete_reference(self.env, self.reference) };
-    }
+    Ok(!is_array_buffer)
 }
 
 /// Bytes of an `ArrayBuffer`; `None` for anything else.

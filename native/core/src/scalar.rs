@@ -68,6 +68,26 @@ pub fn find_either(text: &[u8], at: usize, one: u8, other: u8) -> usize {
     find(text, at, |word| equal(word, one) | equal(word, other))
 }
 
+/// Where parts end in the 64 bytes from `at` on, a bit a byte: at each `&`, and at the text's end.
+#[inline]
+pub fn part_ends(text: &[u8], at: usize) -> u64 {
+    let rest = text.get(at..).unwrap_or_default();
+    let block = &rest[..rest.len().min(BLOCK)];
+    let ends = block.chunks(8).enumerate().fold(0, |ends, (index, bytes)| {
+        let mut word = [0; 8];
+        word[..bytes.len()].copy_from_slice(bytes);
+        ends | gather(exactly(u64::from_le_bytes(word), b'&')) << (8 * index)
+    });
+    if rest.len() < BLOCK { ends | 1 << rest.len() } else { ends }
+}
+
+/// Marks bytes that are equal to `byte`, each of them exactly.
+#[inline(always)]
+fn exactly(word: u64, byte: u8) -> u64 {
+    let difference = word ^ (ONES * u64::from(byte));
+    !((difference & !HIGHS).wrapping_add(!HIGHS) | difference) & HIGHS
+}
+
 /// One bit a byte, for N blocks of 64 bytes; the first byte's bit is the lowest one of the first byte.
 pub struct Masks<const N: usize> {
     /// Quotes, backslashes, control characters, and bytes from 80 (hex) on.

@@ -10,6 +10,7 @@ import type { RequestParams } from './payload.js'
 import { writeRecordText } from './record.js'
 import type { Circumstances } from './verdict.js'
 import { flagBit, timeOf } from './when.js'
+import { textOf } from '../../request-id.js'
 
 const LIB_BYTES_MAX = 256
 
@@ -129,7 +130,8 @@ export function writeRecord(
   context: EnvelopeContext,
 ): Written {
   const { endpoint, receivedMs } = context.circumstances
-  const { requestId, projectId, peer } = context.request
+  const { projectId, peer } = context.request
+  const requestId = textOf(context.request.requestId)
   const address = addressKind(item)
   const when = timeOf(item, context.circumstances)
   const distinct = distinctId(item, endpoint)

@@ -18,23 +18,36 @@ const TEST: usize = 6;
 const DATA: usize = 7;
 const NAMES: usize = 8;
 
-/// The values that count so far.
-#[derive(Default)]
-struct Found<'a> {
-    /// By the index of their names.
-    flags: [Flag; DATA],
-    /// Bits of the flags that the text at hand has a value for.
-    taken: u32,
-    data: Data<'a>,
-}
+/// Values but for `data`, a byte each, by the index of their names. One number, which stays in a register: what is written
+/// to memory in pieces and read whole a moment later makes the processor wait.
+#[derive(Clone, Copy, Default)]
+struct Flags(u64);
 
-/// A value but for `data`, of which one decoded byte tells all that matters.
-#[derive(Clone, Copy, Default, PartialEq, Eq)]
-enum Flag {
-    #[default]
-    Empty,
-    Byte(u8),
-    Longer,
+/// No value.
+const EMPTY: u8 = 0;
+/// Any value that means no more than that there is one.
+const OTHER: u8 = 0xFF;
+
+impl Flags {
+    #[inline(always)]
+    fn value(self, index: usize) -> u8 {
+        (self.0 >> (8 * index)) as u8
+    }
+
+    /// The first one of a name counts.
+    #[inline(always)]
+    fn put(&mut self, index: usize, value: u8) {
+        if self.value(index) == EMPTY {
+            self.0 |= u64::from(value) << (8 * index);
+        }
+    }
+
+    /// What there is here, and from `other` what there is not. All values have the fifth bit in common.
+    #[inline(always)]
+    fn or(self, other: Self) -> Self {
+        let is_here = (self.0 >> 4 & 0x0101_0101_0101_0101) * 0xFF;
+        Self(self.0 | other.0 & !is_here)
+    }
 }
 
 /// Where the payload is looked for first.
@@ -84,84 +97,88 @@ pub fn read<'a>(
     if query.is_empty() && form.is_empty() {
         return (Params::default(), Data::default());
     }
-    let mut found = Found::default();
-    // The query last: its flags count before the form's, and it was written a moment ago, when reading it would have to
-    // wait.
-    found.split(form, (data_in == DataIn::Form).then_some(&mut *scratch));
-    found.split(query, (data_in == DataIn::Query).then_some(scratch));
-    (found.params(endpoint), found.data)
+    let mut data = Data::default();
+    // The query last: it was written a moment ago, when reading it would have to wait.
+    let in_form = split(form, (data_in == DataIn::Form).then_some(&mut *scratch), &mut data);
+    let in_query = split(query, (data_in == DataIn::Query).then_some(scratch), &mut data);
+    (params(in_query.or(in_form), endpoint), data)
 }
 
-impl<'a> Found<'a> {
-    /// Takes the values of one text in place of those before: of several of a name the first that is not empty counts.
-    fn split(&mut self, text: &'a [u8], mut scratch: Option<&mut [u8]>) {
-        self.taken = 0;
-        let mut start = 0;
-        while start < text.len() {
-            let decoded = scratch.as_deref_mut().and_then(|scratch| self.decode_data(text, start, scratch));
-            let end = decoded.unwrap_or_else(|| {
-                let end = simd::find_either(text, start, b'&', b'&');
-                self.take(text, start, end);
-                end
-            });
+/// The values of one text: of several of a name the first that is not empty counts.
+fn split<'a>(text: &'a [u8], mut scratch: Option<&mut [u8]>, data: &mut Data<'a>) -> Flags {
+    let mut flags = Flags::default();
+    let mut start = 0;
+    // Where parts end in the 64 bytes from `block` on.
+    let (mut block, mut ends) = (0, simd::part_ends(text, 0));
+    while start < text.len() {
+        if let Some(scratch) = scratch.as_deref_mut()
+            && let Some(end) = decode_data(text, start, scratch, data)
+        {
             start = end + 1;
+            (block, ends) = (start, simd::part_ends(text, start));
+            continue;
         }
-    }
-
-    /// The part `data=` at `start` if it is base64, and the first of its name: the part's end.
-    #[inline]
-    fn decode_data(&mut self, text: &'a [u8], start: usize, scratch: &mut [u8]) -> Option<usize> {
-        let value = text[start..].strip_prefix(b"data=").filter(|_| self.data.raw.is_empty())?;
-        let (decoded, length) = base64::decode_quickly(value, true, scratch)?;
-        self.data = Data { raw: &value[..length], decoded: Some(decoded) };
-        Some(text.len() - value.len() + length)
-    }
-
-    /// The part `text[start..end]`.
-    #[inline]
-    fn take(&mut self, text: &'a [u8], start: usize, end: usize) {
-        let part = &text[start..end];
-        let Some((index, value)) = part_place(word_at(text, start), part) else { return };
-        let value = &part[value..];
-        if value.is_empty() {
-            return;
+        while ends == 0 {
+            block += scalar::BLOCK;
+            ends = simd::part_ends(text, block);
         }
-        match self.flags.get_mut(index) {
-            Some(flag) if self.taken & 1 << index == 0 => {
-                self.taken |= 1 << index;
-                *flag = Flag::decode(value);
-            }
-            None if self.data.raw.is_empty() => self.data.raw = value,
-            _ => {}
-        }
+        let end = block + ends.trailing_zeros() as usize;
+        ends &= ends - 1;
+        take(text, start, end, &mut flags, data);
+        start = end + 1;
     }
+    flags
+}
 
-    fn params(&self, endpoint: Endpoint) -> Params {
-        const ZERO: Flag = Flag::Byte(b'0');
-        const ONE: Flag = Flag::Byte(b'1');
-        let value = |index: usize| self.flags[index];
-        let mut bits = 0;
-        let mut set = |condition: bool, bit: usize| bits |= if condition { bit as i32 } else { 0 };
-        set(value(VERBOSE) == ONE, param::VERBOSE_1);
-        set(value(VERBOSE) == Flag::Byte(b'2'), param::VERBOSE_2);
-        set(value(STRICT) == ONE && endpoint != Endpoint::Track, param::STRICT);
-        set(value(IMG) == ONE, param::IMG);
-        set(value(CALLBACK) != Flag::Empty, param::CALLBACK);
-        set(value(REDIRECT) != Flag::Empty, param::REDIRECT);
-        let ip = if value(IP) == ONE { Some(true) } else { (value(IP) == ZERO).then_some(false) };
-        Params { bits, ip, test: value(TEST) == ONE }
+/// The part `data=` at `start` if it is base64, and the first of its name: the part's end.
+#[inline]
+fn decode_data<'a>(text: &'a [u8], start: usize, scratch: &mut [u8], data: &mut Data<'a>) -> Option<usize> {
+    let value = text[start..].strip_prefix(b"data=").filter(|_| data.raw.is_empty())?;
+    let (decoded, length) = base64::decode_quickly(value, true, scratch)?;
+    *data = Data { raw: &value[..length], decoded: Some(decoded) };
+    Some(text.len() - value.len() + length)
+}
+
+/// The part `text[start..end]`.
+#[inline]
+fn take<'a>(text: &'a [u8], start: usize, end: usize, flags: &mut Flags, data: &mut Data<'a>) {
+    let part = &text[start..end];
+    let Some((index, value)) = part_place(word_at(text, start), part) else { return };
+    let value = &part[value..];
+    if value.is_empty() {
+        return;
+    }
+    if index < DATA {
+        flags.put(index, flag(value));
+    } else if data.raw.is_empty() {
+        data.raw = value;
     }
 }
 
-impl Flag {
-    /// Of a raw value that is not empty.
-    fn decode(raw: &[u8]) -> Self {
-        match (raw, percent::escaped_byte(raw)) {
-            (&[one], _) => Self::Byte(one),
-            (&[_, _, _], Some(byte)) => Self::Byte(byte),
-            _ => Self::Longer,
-        }
-    }
+/// What a raw value that is not empty says.
+#[inline]
+fn flag(raw: &[u8]) -> u8 {
+    let byte = match (raw, percent::escaped_byte(raw)) {
+        (&[one], _) => one,
+        (&[_, _, _], Some(byte)) => byte,
+        _ => OTHER,
+    };
+    if matches!(byte, b'0'..=b'2') { byte } else { OTHER }
+}
+
+#[inline(always)]
+fn params(flags: Flags, endpoint: Endpoint) -> Params {
+    let value = |index: usize| flags.value(index);
+    let mut bits = 0;
+    let mut set = |condition: bool, bit: usize| bits |= if condition { bit as i32 } else { 0 };
+    set(value(VERBOSE) == b'1', param::VERBOSE_1);
+    set(value(VERBOSE) == b'2', param::VERBOSE_2);
+    set(value(STRICT) == b'1' && endpoint != Endpoint::Track, param::STRICT);
+    set(value(IMG) == b'1', param::IMG);
+    set(value(CALLBACK) != EMPTY, param::CALLBACK);
+    set(value(REDIRECT) != EMPTY, param::REDIRECT);
+    let ip = if value(IP) == b'1' { Some(true) } else { (value(IP) == b'0').then_some(false) };
+    Params { bits, ip, test: value(TEST) == b'1' }
 }
 
 /// A name's bytes in one number, as they would be read with zeroes behind them.

@@ -356,6 +356,12 @@ impl<'a> Accepted<'a> {
             return out.string(Text { bytes: cut(lib.bytes, LIB_BYTES_MAX), ..lib });
         };
         let is_plain = lib.is_plain && version.is_plain;
+        if is_plain && lib.bytes.len() + 1 + version.bytes.len() <= LIB_BYTES_MAX {
+            for part in [b"\"", lib.bytes, b"/", version.bytes, b"\""] {
+                out.put(part);
+            }
+            return;
+        }
         let mut whole = [0; LIB_BYTES_MAX + 1];
         let mut length = 0;
         for part in [lib.bytes, b"/", version.bytes] {

@@ -50,8 +50,21 @@ impl<'b> Writer<'b> {
     /// A number in decimal digits.
     #[inline]
     pub fn integer(&mut self, value: i64) {
-        let mut digits = Digits::default();
-        self.put(digits.of(value));
+        let Ok(value @ 0..END) = u64::try_from(value) else { return self.put(Digits::default().of(value)) };
+        let Some(room) = self.bytes.get_mut(self.at..).and_then(<[u8]>::first_chunk_mut::<16>) else {
+            return self.put(Digits::default().of(value as i64));
+        };
+        // In registers: digits that are stored one by one, and then copied, are waited for.
+        let (high, low) = (value / EIGHT_DIGITS, value % EIGHT_DIGITS);
+        let first = eight_digits(if high > 0 { high } else { low });
+        let zeroes = (first.trailing_zeros() / 8).min(7);
+        room[..8].copy_from_slice(&((first | ASCII_ZEROES) >> (8 * zeroes)).to_le_bytes());
+        let mut length = 8 - zeroes as usize;
+        if high > 0 {
+            room[length..length + 8].copy_from_slice(&(eight_digits(low) | ASCII_ZEROES).to_le_bytes());
+            length += 8;
+        }
+        self.at += length;
     }
 }
 
@@ -84,6 +97,22 @@ fn copy_halves<const N: usize>(target: &mut [u8], source: &[u8]) {
         target[..N].copy_from_slice(first);
         target[behind..].copy_from_slice(last);
     }
+}
+
+const EIGHT_DIGITS: u64 = 100_000_000;
+/// Beyond the numbers that have 16 digits.
+const END: u64 = EIGHT_DIGITS * EIGHT_DIGITS;
+const ASCII_ZEROES: u64 = 0x3030_3030_3030_3030;
+
+/// The eight digits of a number below 10^8, a byte each, the first one lowest. Halves, then quarters, then eighths are
+/// taken apart side by side; what they are multiplied by stands for a division that is exact for as many digits.
+#[inline]
+fn eight_digits(value: u64) -> u64 {
+    let halves = (value / 10_000) | ((value % 10_000) << 32);
+    let hundreds = ((halves * 10_486) >> 20) & 0x0000_007F_0000_007F;
+    let quarters = hundreds | (halves - hundreds * 100) << 16;
+    let tens = ((quarters * 103) >> 10) & 0x000F_000F_000F_000F;
+    tens | (quarters - tens * 10) << 8
 }
 
 /// Room for the digits of a number.
@@ -131,8 +160,19 @@ mod tests {
 
     #[test]
     fn digits_are_those_of_the_standard_library() {
-        for value in [0, 1, 9, 10, -1, -10, 1_795_500_000_000, i64::MAX, i64::MIN, 1 << 53] {
+        let powers = (0..19).map(|power| 10_i64.pow(power));
+        let around = powers.flat_map(|power| [power - 1, power, power + 1, power * 7, 99 * (power / 100)]);
+        let others = [-1, -10, 1_795_500_000_000, i64::MAX, i64::MIN, 1 << 53];
+        for value in around.chain(others).chain(0..20_000).chain((0..100_000_000).step_by(9973)) {
             assert_eq!(Digits::default().of(value), value.to_string().as_bytes());
+            for room in [20, 64] {
+                let mut memory = [b'x'; 64];
+                let mut writer = Writer::new(&mut memory[..room]);
+                writer.integer(value);
+                let length = writer.length();
+                assert_eq!(&memory[..length], value.to_string().as_bytes());
+                assert!(memory[room..].iter().all(|&byte| byte == b'x'));
+            }
         }
     }
 
