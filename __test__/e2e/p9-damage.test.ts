@@ -127,7 +127,7 @@ describe('P9: damage in the middle', () => {
     const damaged = frames[3]! - frames[2]! + frames[5]! - frames[4]!
     expect(log.damage).toEqual({ torn_bytes: 0, quarantined_batches: 2, quarantined_bytes: damaged })
     expect(log).toMatchObject({ state: 'writable', next_offset: 6 })
-    expect(server.process.stderr).toContain('2 damaged places')
+    expect(server.process.stderr).toContain('records of 2 batches or more are lost')
     await send(server, 6)
     const { code, stdout, stderr } = await cli(['tail', '--data-dir', dataDir, '--meta'])
     expect(code).toBe(0)

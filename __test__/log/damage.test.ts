@@ -110,7 +110,39 @@ describe('P9: a flipped bit', () => {
         const { ids, gaps, damage } = await told(hurt, 7)
         expect({ ids, gaps }).toEqual({ ids: count(0, 7), gaps: [] })
         expect(damage).toEqual([{ path: frames[0]!.path, position: from, bytes: to - from }])
+        const said: string[] = []
+        const again = await open(hurt, { say: (level, message) => said.push(`${level}: ${message}`) })
+        const quarantined = { quarantinedBatches: 0, quarantinedBytes: to - from }
+        expect(again.status().damage).toEqual({ tornBytes: 0, ...quarantined })
+        expect(said.join()).toContain(`error: log: ${to - from} damaged bytes`)
+        expect(said.join()).toContain('no record is lost')
+        await again.close()
       }
+    }
+  })
+
+  it('that is lost as a whole, and reads as zeroes, is not taken for those before a frame of blocks', async () => {
+    for (const lostBytes of [100, 3800]) {
+      const disk = new MemoryDisk()
+      const options = { segmentBytes: 64 * 1024, blockFrameBytes: 4500 }
+      const log = await open(disk, options)
+      for (const bytes of [100, lostBytes, 6000, 100]) await put(log, record(Number(log.nextOffset), bytes))
+      await log.close()
+      const frames = allFrames(disk)
+      const lost = frames[1]!
+      await overwrite(disk, lost.path, lost.position, new Uint8Array(lost.bytes))
+      const bytes = frames[2]!.position - lost.position
+      expect(await told(disk, 4)).toEqual({
+        ids: [0, 2, 3],
+        gaps: [{ from: 1, to: 2 }],
+        damage: [{ path: lost.path, position: lost.position, bytes }],
+      })
+      const again = await open(disk, options)
+      expect(again.status()).toMatchObject({
+        durableOffset: 4,
+        damage: { tornBytes: 0, quarantinedBatches: 1, quarantinedBytes: bytes },
+      })
+      await again.close()
     }
   })
 

@@ -70,7 +70,12 @@ describe('P2: full', () => {
     'by whatever limit, with frames of %i bytes that are blocks',
     async (bytes) => {
       for (let bytesMax = 40_000; bytesMax < 56_000; bytesMax += 350) {
-        const log = await open(new MemoryDisk(), { ...MIXED_FRAMES, bytesMax })
+        const disk = new MemoryDisk()
+        const log = await open(disk, { ...MIXED_FRAMES, bytesMax })
+        disk.onCall = () => {
+          expect(disk.usedBytes).toBeLessThanOrEqual(bytesMax + 100)
+          return undefined
+        }
         await fill(log, 0, bytes)
         expect(log.status()).toMatchObject({ state: 'full', failovers: 0 })
         await log.close()

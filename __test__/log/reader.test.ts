@@ -417,3 +417,26 @@ describe('P9: damage before a live owner', () => {
     await log.close()
   })
 })
+
+it('a frame of blocks that is being written while nobody owns the log is no damage', async () => {
+  const disk = new MemoryDisk()
+  const log = await open(disk, { segmentBytes: 64 * 1024, blockFrameBytes: 500 })
+  await putEach(log, 0, 1)
+  await putEach(log, 1, 2, 900)
+  await log.close()
+  const [small, large] = allFrames(disk)
+  const { path, position } = large!
+  const whole = disk.peek(path)!.slice(position, position + large!.bytes)
+  await overwrite(disk, path, position, new Uint8Array(large!.bytes))
+  let reads = 0
+  disk.onCall = ({ op }) => {
+    // The header, zeroes behind the small frame, and whether anything stands there by now.
+    const node = disk.nodeAt(path)
+    if (op === 'read' && ++reads === 3 && node?.kind === 'file') node.change({ write: whole, position })
+    return undefined
+  }
+  const found: unknown[] = []
+  const onDamage = (place: unknown): void => void found.push(place)
+  expect(await read(disk, undefined, { onDamage })).toEqual([0, 1])
+  expect([reads > 2, found, path]).toEqual([true, [], small!.path])
+})

@@ -41,8 +41,8 @@ export class Batch implements OpenBatch {
     return this.bytes.subarray(0, this.position)
   }
 
-  /** The frame and zeroes behind it: whole blocks. */
-  get blocks(): Uint8Array {
+  /** The frame, with zeroes behind it up to the end of a block. */
+  asBlocks(): Uint8Array {
     const end = blockEnd(this.position)
     this.bytes.fill(0, this.position, end)
     return this.bytes.subarray(0, end)

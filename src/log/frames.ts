@@ -110,7 +110,10 @@ export class FrameReader {
     const frame = await this.frameAt(position)
     if (frame !== undefined) return frame
     const next = await this.paddingEnd(position)
-    return next === position ? undefined : this.frameAt(next)
+    if (next === position) return undefined
+    const behind = await this.frameAt(next)
+    // Where offsets are missing, the zeroes are a frame that was lost.
+    return behind?.firstOffset === this.nextOffset ? behind : undefined
   }
 
   /** The beginning of the next block when there are only zeroes up to it, else `position`. */

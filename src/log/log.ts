@@ -363,7 +363,7 @@ export class SegmentLog implements Log {
 
   /** What must be there before the next batch comes: zeroes ahead, a spare segment. Sets the state; never rejects. */
   private async makeReady(): Promise<void> {
-    if (this.state === 'writable' && this.segments.ready) return
+    if (this.state === 'closed' || (this.state === 'writable' && this.segments.ready)) return
     const { clock, presence } = this.options
     this.askedMs = clock.monoMs()
     try {

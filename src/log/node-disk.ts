@@ -84,7 +84,7 @@ class NodeFile implements DiskFile {
     })
   }
 
-  /** One call to the kernel, and so one way to the thread pool and back, where `openSynced` has found that it suffices. */
+  /** One call to the kernel, and so one way to the thread pool and back, where `openAgain` has found that it suffices. */
   writeDurably(bytes: Uint8Array, position: number): Promise<void> {
     return this.run<void>('write', (resolve, reject) => {
       this.writeAndSync(bytes, position, (error) => (error ? reject(error) : resolve()))
@@ -99,7 +99,7 @@ class NodeFile implements DiskFile {
       const start = (direct: number | undefined): void => {
         if (direct === undefined) return this.writeAndSync(bytes, position, settle)
         writeAll(direct, bytes, position, (error) => {
-          // This memory, or this file, is not for the drive to read from or to write to: nothing was written.
+          // The drive cannot read from this memory, or write to this file, or what a short write left is no block.
           if (error?.code === 'EINVAL') return this.writeAndSync(bytes, position, settle)
           if (error || end <= this.lengthSynced) return settle(error)
           // Before Linux 6.7 ext4 gave the file its new length only after O_DSYNC had synced it.

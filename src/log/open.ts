@@ -166,7 +166,8 @@ function report({ damage }: Recovered, name: string, say: Say): void {
     )
   }
   if (quarantinedBytes > 0) {
-    const what = `${quarantinedBatches} damaged places (${quarantinedBytes} bytes) in the newest segment are skipped`
-    say('error', `${name}: ${what}; records in them are lost`)
+    const lost =
+      quarantinedBatches === 0 ? 'no record is' : `records of ${quarantinedBatches} batches or more are`
+    say('error', `${name}: ${quarantinedBytes} damaged bytes in the newest segment are skipped; ${lost} lost`)
   }
 }

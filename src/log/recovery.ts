@@ -95,18 +95,23 @@ interface Walk {
 async function walkFrames(file: DiskFile, segment: SegmentFile): Promise<Walk> {
   const frames = new FrameReader(file, segment)
   let lastFrame = frames.position
+  let isDamaged = false
   let gaps = 0
   let gapBytes = segment.header === undefined ? SEGMENT_HEADER_BYTES : 0
   for (;;) {
+    const { nextOffset } = frames
     const frame = await frames.next()
     if (frame !== undefined) {
+      // What was damaged may have been no more than zeroes between two frames.
+      if (isDamaged && frame.firstOffset > nextOffset) gaps++
+      isDamaged = false
       lastFrame = frame.position
       continue
     }
     // One batch is written at a time: a whole one behind what is not whole means damage, not a torn end.
     const before = frames.position
     if (!(await frames.resync())) break
-    gaps++
+    isDamaged = true
     gapBytes += frames.position - before
   }
   const { nextOffset, epoch, position: end } = frames

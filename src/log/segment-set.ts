@@ -4,7 +4,7 @@
  */
 import { join } from 'node:path'
 import { SluicegateError } from '../errors.js'
-import { blockEnd, SEGMENT_HEADER_BYTES, type SegmentHeader } from './format.js'
+import { BLOCK_BYTES, blockEnd, SEGMENT_HEADER_BYTES, type SegmentHeader } from './format.js'
 import type { Identity } from './identity.js'
 import { isNoSpace } from './disk-errors.js'
 import { type KeptSegment, Retention } from './retention.js'
@@ -54,6 +54,8 @@ export class SegmentSet {
   private currentPreviousEnd = 0
   /** Given up before its first record, or found without any: goes once the next one stands. */
   private empty: KeptSegment | undefined
+  /** Both are whole blocks. */
+  private readonly segmentBytes: number
   private readonly stepBytes: number
   private readonly blockFrameBytes: number
   private readonly growingFrameBytes: number
@@ -72,7 +74,8 @@ export class SegmentSet {
     /** Where the last given-up segment ends; the next one's header names it. */
     private previousEnd = 0,
   ) {
-    this.stepBytes = Math.min(options.zeroStepBytes ?? ZERO_STEP_BYTES, options.segmentBytes)
+    this.segmentBytes = Math.max(BLOCK_BYTES, options.segmentBytes - (options.segmentBytes % BLOCK_BYTES))
+    this.stepBytes = blockEnd(Math.min(options.zeroStepBytes ?? ZERO_STEP_BYTES, this.segmentBytes))
     this.blockFrameBytes = options.blockFrameBytes ?? BLOCK_FRAME_BYTES
     this.growingFrameBytes = options.growingFrameBytes ?? GROWING_FRAME_BYTES
   }
@@ -149,7 +152,7 @@ export class SegmentSet {
     const { current } = this
     if (current === undefined || current.broken)
       throw new SluicegateError('log_failed', 'no segment can be written to')
-    const fits = this.endWith(bytes, current) <= this.options.segmentBytes
+    const fits = this.endWith(bytes, current) <= this.segmentBytes
     const isEmpty = current.position === SEGMENT_HEADER_BYTES
     const segment = fits || isEmpty ? current : await this.roll(current, nowMs)
     const missing = this.endWith(bytes, segment) - this.endOf(segment)
@@ -205,12 +208,14 @@ export class SegmentSet {
   }
 
   private hasRoomAhead({ position, zeroedEnd }: SegmentWriter): boolean {
-    const end = Math.min(this.options.segmentBytes, position + this.stepBytes)
+    const end = Math.min(this.segmentBytes, position + this.stepBytes)
     return zeroedEnd >= end || (this.framesGrow && this.growthEnd >= end)
   }
 
   private async makeRoomAhead(current: SegmentWriter): Promise<void> {
-    const end = blockEnd(Math.min(this.options.segmentBytes, current.position + 2 * this.stepBytes))
+    const { position, zeroedEnd } = current
+    const ahead = this.framesGrow ? position + this.stepBytes : zeroedEnd
+    const end = blockEnd(Math.min(this.segmentBytes, ahead + this.stepBytes))
     const bytes = Math.max(0, end - this.endOf(current))
     if (this.framesGrow && (await this.mayGrow(bytes))) this.growthEnd = end
     else await this.allocate(bytes, () => current.zeroTo(end, this.framesAreBlocks))
@@ -274,12 +279,11 @@ export class SegmentSet {
   private async ensureSpare(): Promise<void> {
     if (this.spareBytes > 0) return
     const { directory, disk, presence } = this.options
-    const bytes = blockEnd(this.stepBytes)
-    await this.allocate(bytes, async () => {
+    await this.allocate(this.stepBytes, async () => {
       await presence.look()
-      await createSpare(directory, bytes, this.framesAreBlocks, disk)
+      await createSpare(directory, this.stepBytes, this.framesAreBlocks, disk)
     })
-    this.spareBytes = bytes
+    this.spareBytes = this.stepBytes
   }
 
   /** A failed write or sync is final: nobody knows what the disk holds behind the last sync. */

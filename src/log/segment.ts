@@ -1,6 +1,7 @@
 /**
  * The segment being written: one file, appended to, with zeroes written ahead of small frames so that their syncs have no
- * sizes to record. Zeroes and all but the smallest frames are written as whole blocks (docs/LOG_FORMAT.md 5).
+ * sizes to record. All but the smallest frames are written as whole blocks, and so are zeroes that are meant for such
+ * (docs/LOG_FORMAT.md 5).
  */
 import { join } from 'node:path'
 import {
@@ -19,10 +20,10 @@ import type { Disk, DiskFile } from './types.js'
 export const ZERO_STEP_BYTES = 2 * 1024 * 1024
 const ZEROES = memoryOfBlocks(ZERO_STEP_BYTES)
 
-/** A frame as it lies in memory, alone and filled up to whole blocks. */
+/** A frame as it lies in memory, alone, and with zeroes behind it up to the end of a block. */
 export interface WholeFrame {
   readonly frame: Uint8Array
-  readonly blocks: Uint8Array
+  asBlocks(): Uint8Array
 }
 
 export class SegmentWriter {
@@ -89,7 +90,7 @@ export class SegmentWriter {
     confirm: () => Promise<void> | undefined,
   ): Promise<void> {
     const { file } = this
-    const bytes = asBlocks ? whole.blocks : whole.frame
+    const bytes = asBlocks ? whole.asBlocks() : whole.frame
     const at = asBlocks ? blockEnd(this.position) : this.position
     try {
       await (asBlocks ? file.writeBlocks(bytes, at) : file.writeDurably(bytes, at))
@@ -115,7 +116,7 @@ export class SegmentWriter {
     try {
       await writeZeroes(this.file, this.zeroedEnd, end, asBlocks)
       isWritten = true
-      await this.file.sync()
+      if (!asBlocks) await this.file.sync()
     } catch (error) {
       // Without space nothing is wrong with this file; where the disk fails, another one may be elsewhere.
       this.broken = !(await this.giveBack(error, end)) || isWritten
@@ -169,7 +170,7 @@ export async function createSpare(
   const file = await disk.open(path, 'wx+')
   try {
     await writeZeroes(file, 0, bytes, asBlocks)
-    await file.sync()
+    if (!asBlocks) await file.sync()
   } catch (error) {
     await disk.unlink(path).catch(() => {})
     throw error
@@ -178,7 +179,7 @@ export async function createSpare(
   }
 }
 
-/** As blocks from the first one on that begins behind `from`: what lies before reads as zeroes as well. */
+/** As blocks, which are synced, from the first one on that begins behind `from`: what lies before reads as zeroes as well. */
 async function writeZeroes(file: DiskFile, from: number, to: number, asBlocks: boolean): Promise<void> {
   for (let at = asBlocks ? blockEnd(from) : from; at < to; at += ZEROES.length) {
     const zeroes = ZEROES.subarray(0, Math.min(ZEROES.length, to - at))

@@ -43,6 +43,8 @@ export interface DiskCall {
   readonly position?: number
   /** Write, read and truncate. */
   readonly length?: number
+  /** Written as whole blocks. */
+  readonly asBlocks?: boolean
   state: 'running' | 'done' | 'failed'
 }
 
@@ -246,7 +248,7 @@ export class MemoryDisk implements Disk {
   call<T>(
     op: DiskOperation,
     path: string,
-    detail: Pick<DiskCall, 'to' | 'position' | 'length'>,
+    detail: Pick<DiskCall, 'to' | 'position' | 'length' | 'asBlocks'>,
     act: (path: string, call: DiskCall) => Act<T>,
   ): Promise<T> {
     if (this.halted) return new Promise(() => undefined)
@@ -357,12 +359,17 @@ class MemoryFile implements DiskFile {
     if (bytes.length % BLOCK_BYTES !== 0 || position % BLOCK_BYTES !== 0) {
       throw new Error(`no whole blocks: ${bytes.length} bytes at ${position}`)
     }
-    await this.writeDurably(bytes, position)
+    const written = await this.change(bytes, position, { asBlocks: true })
+    await this.syncOf(() => [written])
   }
 
-  private change(bytes: Uint8Array, position: number): Promise<Operation> {
+  private change(
+    bytes: Uint8Array,
+    position: number,
+    how: Pick<DiskCall, 'asBlocks'> = {},
+  ): Promise<Operation> {
     const length = bytes.length
-    return this.disk.call('write', this.path, { position, length }, () => ({
+    return this.disk.call('write', this.path, { position, length, ...how }, () => ({
       start: () => {
         this.mustBeOpen('write', true)
         this.node.changed = this.disk.calls.length

@@ -31,11 +31,11 @@ export function options(disk: Disk, more: Partial<LogOptions> = {}): LogOptions 
 
 /**
  * Zeroes go ahead step by step, larger frames are whole blocks, and still larger ones let the file grow: as in a log of
- * real size.
+ * real size. Neither segments nor steps are whole blocks.
  */
 export const MIXED_FRAMES: Partial<LogOptions> = {
-  segmentBytes: 64 * 1024,
-  zeroStepBytes: 8192,
+  segmentBytes: 65_000,
+  zeroStepBytes: 8000,
   blockFrameBytes: 300,
   growingFrameBytes: 600,
 }
