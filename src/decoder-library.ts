@@ -130,7 +130,10 @@ export interface EventDecoder {
    * endpoint, a time or a request id that is none.
    */
   decode(request: EncodedRequest): Decoded
-  /** Typed views, valid until the next call. @throws UsageError as `decode` */
+  /**
+   * Typed views, valid until the next call, of memory that may be shared (`SharedArrayBuffer`): `.slice()` what is kept, or
+   * sent to another thread. @throws UsageError as `decode`
+   */
   view(request: EncodedRequest): DecodedBatch
 }
 
@@ -153,7 +156,7 @@ const ROOM_BYTES_MIN = 64 * 1024
 export function createEventDecoder({ mode = 'auto', ...given }: EventDecoderOptions = {}): EventDecoder {
   const options = { ...DEFAULTS, ...given }
   const { decoder, reason } = selectDecoder(mode, options)
-  return new RoomyDecoder(decoder, reason, options.payloadBytesMax)
+  return new RoomyDecoder(decoder, reason, options)
 }
 
 /** Has room of its own to decode into, which grows with what comes, up to `outputBytesMax`. */
@@ -164,7 +167,7 @@ class RoomyDecoder implements EventDecoder {
   constructor(
     private readonly decoder: Decoder,
     readonly reason: string,
-    private readonly payloadBytesMax: number,
+    private readonly limits: { readonly payloadBytesMax: number; readonly outputBytesMax: number },
   ) {}
 
   get name(): 'native' | 'reference' {
@@ -195,7 +198,9 @@ class RoomyDecoder implements EventDecoder {
       const room = { bytes: this.room, position: 0, end: this.room.length }
       const batch = this.decoder.decode(input, context, room)
       if (batch.status === Status.ok) return batch
-      this.room = sharedBytes(batch.bytesNeeded)
+      // In large steps: the rooms that are thrown away are all together no larger than the last one.
+      const roomy = Math.min(2 * this.room.length, this.limits.outputBytesMax)
+      this.room = sharedBytes(Math.max(batch.bytesNeeded, roomy))
     }
   }
 
@@ -213,8 +218,9 @@ class RoomyDecoder implements EventDecoder {
   }
 
   private refuseTooLarge(...lengths: readonly number[]): void {
-    if (lengths.every((length) => length <= this.payloadBytesMax)) return
-    throw new UsageError(`a body or query may have ${this.payloadBytesMax} bytes (payloadBytesMax)`)
+    const { payloadBytesMax } = this.limits
+    if (lengths.every((length) => length <= payloadBytesMax)) return
+    throw new UsageError(`a body or query may have ${payloadBytesMax} bytes (payloadBytesMax)`)
   }
 }
 

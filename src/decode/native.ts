@@ -202,7 +202,7 @@ export class NativeDecoder implements Decoder {
     return this.byReference(request, context, room)
   }
 
-  /** The request id is new each time, the rest is written only when it changes. false: it does not fit. */
+  /** The request id's last character is new each time, the rest is written only when it changes. false: it does not fit. */
   private writeInput({ endpoint, body, query }: DecodeRequest, context: RequestContext): boolean {
     const { table, input } = this
     if (!this.isLast(context) && !this.writeContext(context)) return false

@@ -97,17 +97,16 @@ impl State {
     }
 
     /// Decodes one request, unless that could touch memory which is seen twice.
-    fn decode(&self, body: Span) -> std::result::Result<i32, Refusal> {
+    fn decode(&self, span: Span) -> std::result::Result<i32, Refusal> {
         let own = self.own();
-        let meets_own = |span: Span| own.into_iter().any(|other| overlap(span, other));
         let room = self.room.borrow().as_ref().map(Pinned::span).ok_or(NO_ROOM)?;
-        if overlap(body, room) {
+        if overlap(span, room) {
             return Err(MEETS_ROOM);
         }
         let copy;
         // SAFETY: the argument is alive during the call, and nothing writes to it meanwhile.
-        let mut body = unsafe { slice::from_raw_parts(body.0, body.1) };
-        if meets_own((body.as_ptr().cast_mut(), body.len())) {
+        let mut body = unsafe { slice::from_raw_parts(span.0, span.1) };
+        if own.into_iter().any(|other| overlap(span, other)) {
             // It is a view of the last payload, which lies in the scratch buffer. From here on only the copy is used.
             copy = body.to_vec();
             body = &copy;

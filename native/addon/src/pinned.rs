@@ -26,6 +26,7 @@ impl Pinned {
         let mut reference = null_mut();
         // SAFETY: `array` is alive; the reference is deleted once, in `drop`.
         check_status!(unsafe { sys::napi_create_reference(env, array, 1, &raw mut reference) })?;
+        report_bytes(env, length as i64);
         Ok(Self { start, length, env, reference })
     }
 
@@ -37,9 +38,18 @@ impl Pinned {
 
 impl Drop for Pinned {
     fn drop(&mut self) {
+        report_bytes(self.env, -(self.length as i64));
         // SAFETY: the last owner is a finaliser, which runs in the thread of this environment.
         unsafe { sys::napi_delete_reference(self.env, self.reference) };
     }
+}
+
+/// Shared memory is of no account to the garbage collector: without being told of what hangs on small objects it would let
+/// any number of them lie.
+fn report_bytes(env: sys::napi_env, change: i64) {
+    let mut all = 0;
+    // SAFETY: the pointer is to a local. Whether it succeeds makes no difference to what is pinned.
+    unsafe { sys::napi_adjust_external_memory(env, change, &raw mut all) };
 }
 
 /// First byte and length of a typed array or Buffer, its place in its pool considered.

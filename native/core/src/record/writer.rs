@@ -165,7 +165,7 @@ mod tests {
         let others = [-1, -10, 1_795_500_000_000, i64::MAX, i64::MIN, 1 << 53];
         for value in around.chain(others).chain(0..20_000).chain((0..100_000_000).step_by(9973)) {
             assert_eq!(Digits::default().of(value), value.to_string().as_bytes());
-            for room in [20, 64] {
+            for room in [value.to_string().len(), 20, 64] {
                 let mut memory = [b'x'; 64];
                 let mut writer = Writer::new(&mut memory[..room]);
                 writer.integer(value);
