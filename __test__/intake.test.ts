@@ -6,7 +6,7 @@ import { type IngestRequest, Intake, PROBLEMS_SHOWN_MAX, type Receipt } from '..
 import type { Endpoint } from '../src/record.js'
 import { createParts, eventOf, ingest, type Parts, settle } from './support/intake.js'
 import { NOW_MS } from './decode/harness.js'
-import { RequestIds } from '../src/request-id.js'
+import { RequestIds, textOf } from '../src/request-id.js'
 
 const NO_PROBLEM = {
   index: 0,
@@ -37,7 +37,7 @@ describe('P1: a receipt', () => {
     parts.log.sync()
     await settle()
     expect(receipt).toEqual({
-      requestId: expect.stringMatching(/^[0-9A-Z]{26}$/),
+      requestId: { head: expect.stringMatching(/^[0-9A-Z]{25}$/), last: expect.stringMatching(/^[0-9A-Z]$/) },
       received: 2,
       accepted: 2,
       rejected: 0,
@@ -48,7 +48,10 @@ describe('P1: a receipt', () => {
       flags: [],
     })
     expect(names(parts)).toEqual(['a', 'b'])
-    expect(parts.log.durable[0]!.value).toMatchObject({ request_id: receipt!.requestId, received_ms: NOW_MS })
+    expect(parts.log.durable[0]!.value).toMatchObject({
+      request_id: textOf(receipt!.requestId),
+      received_ms: NOW_MS,
+    })
   })
   it('that accepts nothing waits for nothing', async () => {
     const parts = createParts()
@@ -67,7 +70,7 @@ describe('P1: a receipt', () => {
     const taken = ['a', 'b', 'c'].map((name) => parts.intake.take(ingest(eventOf(name))))
     expect(parts.log.commits).toBe(3)
     parts.log.sync()
-    const ids = (await Promise.all(taken)).map(({ requestId }) => requestId)
+    const ids = (await Promise.all(taken)).map(({ requestId }) => textOf(requestId))
     expect(new Set(ids).size).toBe(3)
     expect(names(parts)).toEqual(['a', 'b', 'c'])
   })
@@ -155,7 +158,7 @@ describe('P6, P7: requests that find no room', () => {
     parts.log.sync()
     parts.log.sync()
     const { requestId } = await waiting
-    expect(parts.log.durable[1]!.value).toMatchObject({ received_ms: NOW_MS, request_id: requestId })
+    expect(parts.log.durable[1]!.value).toMatchObject({ received_ms: NOW_MS, request_id: textOf(requestId) })
   })
   it('a request whose decoder throws does not stop those behind it', async () => {
     const parts = createParts(1500)
@@ -458,7 +461,7 @@ describe('requests of a special kind', () => {
     parts.rejectLog.sync()
     expect(parts.rejectLog.durable[0]!.value).toMatchObject({
       endpoint: 'engage',
-      request_id: receipt.requestId,
+      request_id: textOf(receipt.requestId),
       problem: { code: 'gzip_invalid' },
     })
   })

@@ -22,7 +22,7 @@ import type { Ledger, LedgerEntry } from './ledger.js'
 import type { Log } from './log/types.js'
 import { type Endpoint, FLAGS, type Flag } from './record.js'
 import type { PreparedRejects, Rejects } from './rejects.js'
-import { type RequestIds, textOf } from './request-id.js'
+import type { RequestId, RequestIds } from './request-id.js'
 
 /** A request once its body is here, inflated, and its sender admitted. */
 export interface IngestRequest {
@@ -41,7 +41,7 @@ export interface IngestRequest {
 
 /** All that a reply needs. */
 export interface Receipt {
-  readonly requestId: string
+  readonly requestId: RequestId
   readonly received: number
   readonly accepted: number
   readonly rejected: number
@@ -157,7 +157,7 @@ export class Intake {
     rejects.keep(rejects.prepareOne(request, context, problem))
     ledger.enterRefused(request.endpoint)
     const { requestId } = context
-    return { ...REFUSED, requestId: textOf(requestId), params, problems: [problem] }
+    return { ...REFUSED, requestId, params, problems: [problem] }
   }
 
   private enqueue(request: IngestRequest, sink: ReceiptSink): void {
@@ -238,7 +238,7 @@ export class Intake {
    */
   private commit(batch: DecodedBatch, { request, context, sink }: Waiting, place: number): void {
     const { rejects, ledger } = this.parts
-    const receipt = receiptOf(batch, textOf(context.requestId))
+    const receipt = receiptOf(batch, context.requestId)
     const entry = ledger.entryOf(batch)
     const rejected = keepsRejects(batch, request)
       ? rejects.prepare(batch, request, context, receipt.problems)
@@ -332,7 +332,7 @@ function problemsShown(params: number): number {
 const NONE: readonly never[] = []
 const REFUSED = { received: 1, accepted: 0, rejected: 1, ignored: 0, undecodable: true, flags: NONE }
 
-function receiptOf(batch: DecodedBatch, requestId: string): Receipt {
+function receiptOf(batch: DecodedBatch, requestId: RequestId): Receipt {
   const { received, accepted, rejected, ignored, params, undecodable } = batch
   const problems = rejected === 0 ? NONE : problemsOf(batch, undecodable ? 1 : problemsShown(params))
   const flags = (params & Param.verbose2) !== 0 ? flagsOf(batch) : NONE

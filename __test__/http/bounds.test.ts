@@ -27,7 +27,7 @@ afterEach(() => harness?.close())
 const json = JSON.stringify(EVENT)
 const MiB = 2 ** 20
 const RECEIPT: Receipt = {
-  requestId: '',
+  requestId: { head: '', last: '' },
   received: 1,
   accepted: 1,
   rejected: 0,

@@ -26,7 +26,7 @@ function problem(more: Partial<Problem> = {}): Problem {
 
 function receipt(more: Partial<Receipt> = {}): Receipt {
   return {
-    requestId: 'R1',
+    requestId: { head: 'R', last: '1' },
     received: 1,
     accepted: 1,
     rejected: 0,

@@ -5,6 +5,7 @@ import { runLoad } from './load.mjs'
 import { rssOf } from './cpu.mjs'
 import { fileOf, interleave } from './measure.mjs'
 import { EVENT_BYTES, SHAPES } from './requests.mjs'
+import { median } from '../report/statistics.mjs'
 
 const shapeNamed = (name) => SHAPES.find((shape) => shape.name === name)
 
@@ -112,32 +113,42 @@ const SAMPLE_MS = 500
 /** A steady rate: what memory and garbage collection do. A server of its own, whose heap no other part has shaped. */
 export async function steady(bench, contender) {
   const child = await contender.start(bench.cores.server)
-  const seconds = bench.quick ? 5 : 40
+  const [windows, seconds] = bench.quick ? [1, 5] : [5, 8]
   const load = { port: child.port, cpu: bench.cores.load, files: [fileOf(bench, shapeNamed('form'))] }
-  bench.progress(`steady: ${STEADY_PER_S} requests/s for ${seconds} s`)
+  bench.progress(`steady: ${STEADY_PER_S} requests/s for ${windows} times ${seconds} s`)
   await runLoad({ ...load, connections: 64, seconds: bench.quick ? 2 : 15, rate: STEADY_PER_S })
   const heapBefore = await child.ask('collect')
-  await child.ask('mark')
   const rss = []
   const sampler = setInterval(() => rss.push(rssOf(child.pid)), SAMPLE_MS)
-  const { requests, p99_us } = await runLoad({ ...load, connections: 64, seconds, rate: STEADY_PER_S })
+  const measured = async (more) => {
+    await child.ask('mark')
+    const { requests, p99_us } = await runLoad({ ...load, connections: 64, ...more })
+    const { gcMs, gcCount, wallMs } = await child.ask('stats')
+    return { requests, p99_us, gc_count: gcCount, gc_share: gcMs / wallMs }
+  }
+  const atRate = await inTurn(windows, () => measured({ seconds, rate: STEADY_PER_S }))
   clearInterval(sampler)
-  const { gcMs, gcCount, wallMs } = await child.ask('stats')
   const heapAfter = await child.ask('collect')
-  await child.ask('mark')
-  await runLoad({ ...load, connections: 64, seconds: bench.quick ? 1 : 5 })
-  const full = await child.ask('stats')
+  const full = await inTurn(windows, () => measured({ seconds: bench.quick ? 1 : 2 }))
   await child.stop()
+  const of = (list, name) => median(list.map((one) => one[name]))
   return {
     rate: STEADY_PER_S,
+    windows,
     seconds,
-    requests,
-    p99_us,
+    requests: of(atRate, 'requests'),
+    p99_us: of(atRate, 'p99_us'),
     heap_before_bytes: heapBefore,
     heap_after_bytes: heapAfter,
     rss_max_bytes: Math.max(...rss),
-    gc_count: gcCount,
-    gc_share: gcMs / wallMs,
-    gc_share_full_load: full.gcMs / full.wallMs,
+    gc_count: of(atRate, 'gc_count'),
+    gc_share: of(atRate, 'gc_share'),
+    gc_share_full_load: of(full, 'gc_share'),
   }
+}
+
+async function inTurn(times, run) {
+  const results = []
+  for (let time = 0; time < times; time++) results.push(await run())
+  return results
 }

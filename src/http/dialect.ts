@@ -6,6 +6,7 @@ import { ProblemId } from '../decode/problems.js'
 import { PROBLEMS_SHOWN_MAX, type Receipt } from '../intake.js'
 import type { Endpoint } from '../record.js'
 import { type Answer, jsonAnswer, refusalBody } from './answer.js'
+import { textOf as textOfId } from '../request-id.js'
 
 /** What was sent: where the texts of `callback` and `redirect` are read again, for they are rare. */
 export interface Asked {
@@ -116,7 +117,7 @@ function detailsOf(receipt: Receipt, { durable }: DialectOptions): object {
   if ((receipt.params & Param.verbose2) === 0) return {}
   const { accepted, ignored, rejected, requestId, flags, problems } = receipt
   return {
-    request_id: requestId,
+    request_id: textOfId(requestId),
     num_good_events: accepted + ignored,
     num_bad_events: rejected,
     num_ignored_events: ignored,

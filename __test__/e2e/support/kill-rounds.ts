@@ -4,7 +4,7 @@ import { expect } from 'vitest'
 import { random } from '../../log/support/random.js'
 import { addVerdicts, judge, Load, type Verdict } from './load.js'
 import { startQuick, startServer } from './server.js'
-import { tail } from './tail.js'
+import { tailEach } from './tail.js'
 
 export interface Round extends Verdict {
   readonly decoder: string
@@ -50,7 +50,11 @@ export async function killRounds(
     await load.broken()
     server = await startQuick(options(decoders[(round + 1) % decoders.length]!))
     const { log } = await server.status()
-    const lines = await tail(dataDir)
+    const lines = await tailEach(dataDir, ({ offset, distinct_id, record }) => ({
+      offset,
+      distinct_id,
+      record: { properties: { n: record.properties!['n'] } },
+    }))
     expectWhole(lines.map(({ offset }) => offset))
     // Every round's events again: a later crash must not take what an earlier one left.
     const verdict = loads.map((one) => judge(one, lines)).reduce((sum, one) => addVerdicts(sum, one))

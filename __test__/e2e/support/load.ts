@@ -154,7 +154,7 @@ export interface Verdict {
 }
 
 /** Holds what clients were told against what the log has. */
-export function judge(load: Load, lines: readonly Line[]): Verdict {
+export function judge(load: Load, lines: readonly Pick<Line, 'distinct_id' | 'record'>[]): Verdict {
   const found = new Map<string, number[]>()
   for (const { distinct_id: id, record } of lines) {
     const seen = found.get(id!) ?? []

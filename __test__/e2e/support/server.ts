@@ -104,8 +104,13 @@ export class Process {
   stdout = ''
   stderr = ''
 
-  constructor(readonly child: ChildProcess) {
-    child.stdout?.setEncoding('utf8').on('data', (text: string) => (this.stdout += text))
+  /** @param take gets what would be kept in `stdout` */
+  constructor(
+    readonly child: ChildProcess,
+    take?: (text: string) => void,
+  ) {
+    const keep = (text: string): void => void (this.stdout += text)
+    child.stdout?.setEncoding('utf8').on('data', take ?? keep)
     child.stderr?.setEncoding('utf8').on('data', (text: string) => (this.stderr += text))
     this.exited = new Promise((resolve) => {
       child.once('error', (error) => {
@@ -140,9 +145,15 @@ process.once('exit', () => {
 /** Starts a program; ended with SIGKILL when the test is over, if it still runs. */
 export function launch(
   command: readonly string[],
-  options: { env?: NodeJS.ProcessEnv; cwd?: string; uid?: number; input?: string } = {},
+  options: {
+    env?: NodeJS.ProcessEnv
+    cwd?: string
+    uid?: number
+    input?: string
+    take?: (text: string) => void
+  } = {},
 ): Process {
-  const { input, uid, ...rest } = options
+  const { input, uid, take, ...rest } = options
   const child = spawn(command[0]!, command.slice(1), {
     ...rest,
     ...(uid !== undefined && { uid, gid: uid }),
@@ -150,7 +161,7 @@ export function launch(
     stdio: ['pipe', 'pipe', 'pipe'],
   })
   child.stdin.on('error', () => {}).end(input)
-  const one = new Process(child)
+  const one = new Process(child, take)
   running.add(one)
   void one.exited.then(() => running.delete(one))
   onTestFinished(() => one.kill())
@@ -318,10 +329,10 @@ export async function inTime<T>(what: string, promise: Promise<T>, msMax = WAIT_
 /** Runs a command of the program to its end. */
 export async function cli(
   args: readonly string[],
-  options: { input?: string; within?: readonly string[] } = {},
+  options: { input?: string; within?: readonly string[]; take?: (text: string) => void } = {},
 ): Promise<Exit & { stdout: string; stderr: string }> {
-  const { within = [], input } = options
-  const one = launch([...within, process.execPath, CLI, ...args], input === undefined ? {} : { input })
+  const { within = [], ...rest } = options
+  const one = launch([...within, process.execPath, CLI, ...args], rest)
   const exit = await one.exited
   return { ...exit, stdout: one.stdout, stderr: one.stderr }
 }

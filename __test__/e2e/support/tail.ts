@@ -32,3 +32,17 @@ export async function tail(
 ): Promise<Line[]> {
   return (await tailText(dataDir, ['--meta', ...args], within)).map((line) => JSON.parse(line) as Line)
 }
+
+/** Of each line what `pick` takes, as the lines come: all of a long run are more than one string, or the heap, can hold. */
+export async function tailEach<T>(dataDir: string, pick: (line: Line) => T): Promise<T[]> {
+  const picked: T[] = []
+  let rest = ''
+  const take = (text: string): void => {
+    const lines = (rest + text).split('\n')
+    rest = lines.pop()!
+    for (const line of lines) picked.push(pick(JSON.parse(line) as Line))
+  }
+  const { code, stderr } = await cli(['tail', '--data-dir', dataDir, '--meta'], { take })
+  expect([code, rest], stderr).toEqual([0, ''])
+  return picked
+}
