@@ -94,9 +94,9 @@ function steadyText({ steady }) {
   return [
     '### Memory',
     '',
-    `${steady.rate} requests a second, ${steady.windows ?? 1} times for ${steady.seconds} s: heap after a full collection ` +
+    `${steady.rate} requests a second${(steady.windows ?? 1) > 1 ? `, ${steady.windows} times` : ''} for ${steady.seconds} s: heap after a full collection ` +
       `${mib(steady.heap_before_bytes)} MiB before and ${mib(steady.heap_after_bytes)} MiB after, resident ` +
       `${mib(steady.rss_max_bytes)} MiB at most, ${(steady.gc_share * 100).toFixed(2)} % of the time in garbage ` +
-      `collection (${(steady.gc_share_full_load * 100).toFixed(2)} % at full load; medians of the times).`,
+      `collection (${(steady.gc_share_full_load * 100).toFixed(2)} % at full load).`,
   ]
 }

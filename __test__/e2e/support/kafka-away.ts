@@ -53,20 +53,20 @@ export async function away(cluster: Cluster, dataDir: string, seconds: number): 
   }
 }
 
-/** Records a second, from the first that is acknowledged again to the last. */
+/** Records a second, from the last look that still found all of them waiting to the first that found none. */
 async function drainRate(server: ServerProcess): Promise<number> {
   const behind = (await shipOf(server)).lag_records
-  const below = async (limit: number): Promise<{ lag: number; atMs: number }> => {
-    for (;;) {
-      const { lag_records: lag } = await shipOf(server)
-      if (lag < limit) return { lag, atMs: performance.now() }
-      await sleep(10)
+  let fullMs = performance.now()
+  for (;;) {
+    const { lag_records: lag } = await shipOf(server)
+    const nowMs = performance.now()
+    if (lag >= behind) fullMs = nowMs
+    if (lag < 1) {
+      await drained(server, 60_000)
+      return (1000 * behind) / (nowMs - fullMs)
     }
+    await sleep(10)
   }
-  const first = await below(behind)
-  const last = await below(1)
-  await drained(server, 60_000)
-  return (1000 * (first.lag - last.lag)) / (last.atMs - first.atMs)
 }
 
 /** The most resident memory, in MiB. */
