@@ -148,7 +148,6 @@ export class NativeDecoder implements Decoder {
   private readonly view: TableView
   private readonly hot: NativeHandle['decode']
   private readonly bindRoom: NativeHandle['bindRoom']
-  private boundRoom: Uint8Array | undefined
   private reference: Decoder | undefined
 
   // What stands in the input's front, and where it ends: the requests of a connection share it.
@@ -192,11 +191,8 @@ export class NativeDecoder implements Decoder {
     table[Header.roomPosition] = room.position
     table[Header.roomEnd] = room.end
     view.body = request.body
+    if (room.bytes !== view.room.bytes) this.bindRoom(room.bytes)
     view.room = room
-    if (room.bytes !== this.boundRoom) {
-      this.bindRoom(room.bytes)
-      this.boundRoom = room.bytes
-    }
     if (this.hot(request.body, request.query) !== Status.panicked) return view
     this.panics++
     return this.byReference(request, context, room)

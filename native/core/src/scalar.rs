@@ -132,9 +132,8 @@ fn mark_block(block: &[u8; BLOCK]) -> ([u8; 8], [u8; 8]) {
     let (mut high, mut stop) = (0, 0);
     for (index, bytes) in block.chunks_exact(8).enumerate() {
         let word = u64::from_le_bytes(bytes.try_into().expect("eight bytes"));
-        let zero = |word: u64| !((word & !HIGHS).wrapping_add(!HIGHS) | word) & HIGHS;
-        let is = |byte: u8| zero(word ^ (ONES * u64::from(byte)));
-        let stops = is(b'"') | is(b'\\') | zero(word & (ONES * 0xE0));
+        let controls = exactly(word & (ONES * 0xE0), 0);
+        let stops = exactly(word, b'"') | exactly(word, b'\\') | controls;
         stop |= gather(stops) << (8 * index);
         high |= gather(word & HIGHS) << (8 * index);
     }

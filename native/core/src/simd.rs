@@ -1,7 +1,8 @@
 //! The searches and the base64 of `scalar.rs` with vector instructions; the one file with `unsafe` code.
 //!
 //! Why it is sound: every vector load and store is preceded by a check that its 16 (32, 64) bytes lie inside the slice, or
-//! touches only those that do; and functions that need more than the processor's baseline are entered only after its features were asked for.
+//! touches only those that do; and functions that need more than the processor's baseline are entered only after its
+//! features were asked for.
 #![allow(unsafe_code)]
 
 #[cfg(target_arch = "x86_64")]
