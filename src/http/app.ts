@@ -10,6 +10,7 @@ import { IngestCore, type IngestParts, SWEEP_MS_MAX } from './core.js'
 import { addCors, type Headers } from './cors.js'
 import type { RequestCounts } from './counts.js'
 import { clientErrors, refuseConnect } from './failures.js'
+import { DirectRequest } from './incoming.js'
 import { answerAndLinger } from './linger.js'
 import { pathOf } from './paths.js'
 import { sendAlone } from './send.js'
@@ -124,6 +125,7 @@ class Listener implements IngestListener {
         requestTimeout: headTimeoutMs + 2 * bodyTimeoutMs,
         keepAliveTimeout: keepAliveTimeoutMs,
         requireHostHeader: false,
+        IncomingMessage: DirectRequest,
       },
       listener,
     )

@@ -5,6 +5,7 @@
  */
 import type { IncomingMessage } from 'node:http'
 import type { Detach } from '../detach.js'
+import { type BodyTaker, handBody, takeBodyBack } from './incoming.js'
 
 export interface BodySink {
   /** Takes memory for further bytes; false when there is none. */
@@ -20,11 +21,7 @@ const EMPTY = Buffer.alloc(0)
 /** The least that is taken from the budget at once; from there on a body's room doubles. */
 const STEP_BYTES_MIN = 16 * 1024
 
-const COLLECTOR = Symbol('sluicegate.collector')
-
-type Collected = IncomingMessage & { [COLLECTOR]: BodyCollector }
-
-export class BodyCollector {
+export class BodyCollector implements BodyTaker {
   private first: Buffer | undefined = undefined
   /** A body that came in more than one piece; up to `received` it is filled. */
   private whole: Buffer | undefined = undefined
@@ -44,15 +41,14 @@ export class BodyCollector {
     private readonly sink: BodySink,
     private readonly detach: Detach,
   ) {
-    ;(request as Collected)[COLLECTOR] = this
-    request.on('data', onData).on('end', onEnd).on('error', onGone)
+    handBody(request, this)
   }
 
   /** Stops collecting; what follows in the body is left to others. */
   stop(): void {
     if (this.over) return
     this.over = true
-    this.request.off('data', onData).off('end', onEnd).off('error', onGone)
+    takeBodyBack(this.request)
     this.first = this.whole = undefined
   }
 
@@ -93,11 +89,11 @@ export class BodyCollector {
     this.sink.bodyRefused(cause)
   }
 
-  /** The listeners stay: nothing comes behind the end, and to take them off would cost more than the rest of this. */
+  /** The request keeps its taker: nothing comes behind the end. */
   finish(): void {
     this.over = true
     const body = this.whole?.subarray(0, this.received) ?? this.first ?? EMPTY
-    // Through the listeners an idle connection would keep it, outside of the budget.
+    // Through the request an idle connection would keep it, outside of the budget.
     this.first = this.whole = undefined
     this.sink.bodyReceived(body)
   }
@@ -107,18 +103,4 @@ export class BodyCollector {
     this.stop()
     this.sink.bodyAborted()
   }
-}
-
-// Shared by all: three functions a request would be a good part of its garbage. Emitters call them with the request as `this`.
-
-function onData(this: Collected, chunk: Buffer): void {
-  this[COLLECTOR].add(chunk)
-}
-
-function onEnd(this: Collected): void {
-  this[COLLECTOR].finish()
-}
-
-function onGone(this: Collected): void {
-  this[COLLECTOR].abort()
 }
