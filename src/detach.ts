@@ -2,16 +2,16 @@
  * Memory that nobody looks at again is given back at once, instead of at some garbage collection: the next body then
  * lies where the processor's caches are warm, and what waits to be collected does not bring collections forward.
  */
-import { importAddon } from './addon-file.js'
+import { optionalAddon } from './addon-file.js'
 
 /** The buffer is empty afterwards, unless it shares its memory: then nothing is done. */
 export type Detach = (bytes: Uint8Array) => void
 
-const addon = (await importAddon().catch(() => undefined)) as { readonly detach?: Detach } | undefined
+const addon = await optionalAddon<{ readonly detach: Detach }>()
 
 /** Without the addon all is left to the garbage collector, as in memory that is not ours alone. */
 export const leave: Detach = () => {}
-export const detach: Detach = addon?.detach ?? leave
+export const detach: Detach = addon.detach ?? leave
 
 /** glibc looks at no larger one. */
 const SETTLED_BYTES = 32 * 1024 * 1024 - 64 * 1024

@@ -1,6 +1,5 @@
 /** `sluicegate explain`: how a payload is understood, step by step, with a caret under the byte at fault. */
 import { InvalidArgumentError, Option, type Command } from 'commander'
-import { readFileSync } from 'node:fs'
 import { gunzipSync } from 'node:zlib'
 import { systemClock } from '../clock.js'
 import type { ConfigKey } from '../config.js'
@@ -12,6 +11,7 @@ import { rawOf } from '../rejects/envelope.js'
 import { caretAt } from './caret.js'
 import { addSettings, command, configOf } from './command.js'
 import { decoderOptions } from '../decoder-options.js'
+import { readInputFile } from './input-file.js'
 import { requestId } from '../request-id.js'
 
 const KEYS = [
@@ -94,7 +94,7 @@ function readInput(file: string, flags: ExplainFlags): Input {
   const strict = flags.strict === true ? ['strict=1'] : []
   const query = [flags.query, ...strict].filter((part) => part !== '').join('&')
   if (isUrl(file)) return urlInput(file, flags.endpoint, query)
-  const { bytes, notes } = inflated(readBytes(file))
+  const { bytes, notes } = inflated(readInputFile(file))
   const text = bytes.length <= 128 * 1024 ? Buffer.from(bytes).toString().trim() : ''
   if (isUrl(text)) return urlInput(text, flags.endpoint, query)
   const kept = rejectedRecord(text)
@@ -117,16 +117,6 @@ function urlInput(url: string, endpoint: Endpoint | undefined, query: string): I
     query: full,
   }
   return { request, notes: [] }
-}
-
-function readBytes(file: string): Uint8Array {
-  if (file === '-' && process.stdin.isTTY)
-    process.stderr.write('reading from standard input, end with Ctrl-D\n')
-  try {
-    return readFileSync(file === '-' ? 0 : file)
-  } catch (cause) {
-    throw new UsageError(`${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
-  }
 }
 
 function inflated(bytes: Uint8Array): { bytes: Uint8Array; notes: readonly string[] } {

@@ -1,11 +1,11 @@
 /** Memory that the kernel can have the drive read from, instead of copying it first. */
-import { importAddon } from '../addon-file.js'
+import { optionalAddon } from '../addon-file.js'
 import { sharedBytes } from '../shared-bytes.js'
 import { BLOCK_BYTES, blockEnd } from './format.js'
 
-const addon = (await importAddon().catch(() => undefined)) as
-  | { readonly bytesToBoundary?: (bytes: Uint8Array, alignment: number) => number }
-  | undefined
+const { bytesToBoundary } = await optionalAddon<{
+  readonly bytesToBoundary: (bytes: Uint8Array, alignment: number) => number
+}>()
 
 /**
  * Zeroes, in whole blocks, `bytes` or more. They begin at an address that is a multiple of BLOCK_BYTES where the addon
@@ -14,6 +14,6 @@ const addon = (await importAddon().catch(() => undefined)) as
 export function memoryOfBlocks(bytes: number): Uint8Array<SharedArrayBuffer> {
   const length = blockEnd(bytes)
   const memory = sharedBytes(length + BLOCK_BYTES)
-  const start = addon?.bytesToBoundary?.(memory, BLOCK_BYTES) ?? 0
+  const start = bytesToBoundary?.(memory, BLOCK_BYTES) ?? 0
   return memory.subarray(start, start + length)
 }

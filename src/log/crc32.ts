@@ -3,20 +3,19 @@
  * zlib's, so that neither vouches for itself.
  */
 import { crc32 as zlibCrc32 } from 'node:zlib'
-import { importAddon } from '../addon-file.js'
+import { optionalAddon } from '../addon-file.js'
 
 /** `seed`: the checksum of what stands before the bytes. */
 export type Crc32 = (bytes: Uint8Array, seed?: number) => number
 
 interface Addon {
   /** null where the processor has no instruction for it. */
-  readonly crc32?: (bytes: Uint8Array, seed?: number) => number | null
+  readonly crc32: (bytes: Uint8Array, seed?: number) => number | null
 }
 
 /** The addon's when it is there, fast and right, else zlib's. */
 export async function loadCrc32(): Promise<Crc32> {
-  const addon = await importAddon().catch(() => undefined)
-  const native = (addon as Addon | undefined)?.crc32
+  const { crc32: native } = await optionalAddon<Addon>()
   return native !== undefined && agrees(native) ? (native as Crc32) : zlibCrc32
 }
 

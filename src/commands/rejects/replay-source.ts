@@ -1,9 +1,10 @@
 /** Where the records of a replay come from: a file of mended ones, one raw text, or the log of rejects as it is. */
-import { createReadStream, readFileSync } from 'node:fs'
+import { createReadStream } from 'node:fs'
 import { UsageError } from '../../errors.js'
 import { type Endpoint, ENDPOINTS } from '../../record.js'
 import type { ReplayRecord } from '../../replay.js'
 import { extentOf, ownerOf, type WriterDirectory } from '../directory.js'
+import { readInputFile } from '../input-file.js'
 import { findRejected, readRejected, replayedIn, type RejectedEnvelope } from './read.js'
 
 /** A record that is not even sent. */
@@ -78,7 +79,7 @@ export async function* fromText(
     readonly directory: () => WriterDirectory
   },
 ): AsyncGenerator<Item> {
-  const bytes = readBytes(file)
+  const bytes = readInputFile(file)
   const raw = bytes.toString()
   const text = Buffer.from(raw).equals(bytes) ? { raw } : { raw_base64: bytes.toString('base64') }
   if (about.offset === undefined) {
@@ -154,12 +155,4 @@ async function* linesOf(file: string): AsyncGenerator<string> {
     throw new UsageError(`${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
   }
   yield rest.toString()
-}
-
-function readBytes(file: string): Buffer {
-  try {
-    return readFileSync(file === '-' ? 0 : file)
-  } catch (cause) {
-    throw new UsageError(`${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
-  }
 }

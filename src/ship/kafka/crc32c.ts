@@ -2,7 +2,7 @@
  * CRC-32C (Castagnoli), which every record batch carries: hardware, through the addon, or tables here. Both have the
  * same test vectors, and a process uses the addon's only once it has shown that they agree.
  */
-import { importAddon } from '../../addon-file.js'
+import { optionalAddon } from '../../addon-file.js'
 
 /** The checksum of `bytes`; `seed` is that of what stands before them, 0 for nothing. */
 export type Crc32c = (bytes: Uint8Array, seed?: number) => number
@@ -52,14 +52,8 @@ export const javascriptCrc32c: Crc32c = (bytes, seed = 0) => {
 
 /** The addon's when it is there and right, else the one in JavaScript. */
 export async function loadCrc32c(): Promise<Crc32c> {
-  const native = await nativeCrc32c().catch(() => undefined)
+  const { crc32c: native } = await optionalAddon<{ readonly crc32c: Crc32c }>()
   return native !== undefined && agrees(native) ? native : javascriptCrc32c
-}
-
-/** Rejects when there is no addon that can be loaded. */
-async function nativeCrc32c(): Promise<Crc32c | undefined> {
-  const addon = (await importAddon()) as { readonly crc32c?: Crc32c }
-  return addon.crc32c
 }
 
 /** An addon built from other sources must not put a wrong checksum into every batch. */
