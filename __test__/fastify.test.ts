@@ -287,6 +287,31 @@ it('P2: pipelined requests are all answered before a closing app lets their conn
   await closed
 })
 
+it('behind a reply that closes the connection nothing is kept, and the app lives', async () => {
+  const log = new MemoryLog()
+  const { parts } = memoryParts({}, undefined, log)
+  const app = ownersApp()
+  app.get('/own', () => 'own')
+  const address = await serve(app, { parts })
+  const refused = { 'Content-Type': 'multipart/form-data' }
+  for (let round = 0; round < 20; round++) {
+    const client = await Client.open(Number(new URL(address).port))
+    undo.push(() => client.destroy())
+    client.write(
+      Buffer.concat([
+        requestBytes('/mp/track', { headers: refused, body: 'abc' }),
+        requestBytes('/mp/track', { headers: JSON_BODY, body: EVENT }),
+        requestBytes('/own'),
+        requestBytes('/own'),
+      ]),
+    )
+    expect((await client.reply()).status).toBe(415)
+    await client.closed()
+  }
+  expect(log.values).toHaveLength(0)
+  expect(await (await fetch(`${address}/own`)).text()).toBe('own')
+})
+
 describe('what cannot work is refused', () => {
   const ready = (app: FastifyInstance, prefix: string, config = {}): Promise<unknown> => {
     undo.push(() => app.close())

@@ -4,7 +4,10 @@ import { ManualClock } from '../../src/clock.js'
 import { SLACK_CONNECTIONS } from '../../src/http/connections.js'
 import { EVENT, NOW_MS } from '../decode/harness.js'
 import {
+  chunk,
+  CHUNKED,
   Client,
+  GZIP,
   type Harness,
   JSON_BODY,
   JSON_ORIGIN,
@@ -243,6 +246,122 @@ describe('draining', () => {
       expect((await client.reply()).headers['connection']).toBe('close')
       await client.closed()
     }
+  })
+})
+
+describe('draining with requests pipelined behind a reply that is ready while they are parsed', () => {
+  test.each([
+    ['gzip that is invalid', requestBytes('/track', { headers: GZIP, body: 'no gzip' })],
+    ['a small endpoint', requestBytes('/flags')],
+    ['a preflight', requestBytes('/track', { method: 'OPTIONS', headers: ORIGIN })],
+    ['a method that is not allowed', requestBytes('/track', { method: 'PUT' })],
+  ])('%s: all are answered, and the last reply closes the connection', async (_name, first) => {
+    harness = await startIngest()
+    harness.ingest.drain()
+    const client = await open()
+    client.write(Buffer.concat([first, post(), post()]))
+    const replies = [await client.reply(), await client.reply(), await client.reply()]
+    expect(replies.map(({ headers }) => headers['connection'])).toEqual(['keep-alive', 'keep-alive', 'close'])
+    expect(replies.slice(1).map(({ body }) => body)).toEqual(['1', '1'])
+    await client.closed()
+    expect(harness.log.envelopes).toHaveLength(2)
+  })
+})
+
+/** node:http ends the process when a reply is given behind one that has closed the connection. */
+describe('behind a reply that closes the connection', () => {
+  const refused = requestBytes('/track', { headers: { 'Content-Type': 'multipart/form-data' }, body: 'abc' })
+
+  test('requests in the same packet are neither kept nor answered', async () => {
+    harness = await startIngest()
+    const client = await open()
+    client.write(Buffer.concat([post(), refused, post(), post()]))
+    expect((await client.reply()).body).toBe('1')
+    expect(await client.reply()).toMatchObject({ status: 415, headers: { connection: 'close' } })
+    await client.closed()
+    expect(harness.log.envelopes).toHaveLength(1)
+    expect(harness.budget.usedBytes).toBe(0)
+  })
+
+  test('nor are those that come while its own body is read away', async () => {
+    harness = await startIngest()
+    const client = await open()
+    client.write(refused.subarray(0, -1))
+    expect((await client.reply()).status).toBe(415)
+    client.write(Buffer.concat([refused.subarray(-1), post('/track', '1'.repeat(200_000)), post()]))
+    await client.closed()
+    expect(harness.log.envelopes).toHaveLength(0)
+    expect(harness.budget.usedBytes).toBe(0)
+  })
+
+  test('nor are those that come while it waits for replies before it', async () => {
+    harness = await startIngest()
+    harness.log.held = true
+    const client = await open()
+    client.write(Buffer.concat([post(), refused]))
+    await until(() => harness.log.waitingCommits === 1)
+    client.write(post())
+    await until(() => harness.ingest.counts.connections === 1)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    harness.log.release()
+    expect((await client.reply()).body).toBe('1')
+    expect((await client.reply()).status).toBe(415)
+    await client.closed()
+    expect(harness.log.envelopes).toHaveLength(1)
+  })
+
+  const tooLarge = Buffer.concat([
+    requestBytes('/track', { method: 'POST', headers: CHUNKED }),
+    Buffer.from(chunk('x'.repeat(2000)) + chunk('')),
+  ])
+  const lasts = [
+    requestBytes('/track'),
+    requestBytes('/flags'),
+    requestBytes('/track', { method: 'POST', headers: { ...JSON_BODY, 'Content-Length': '0' } }),
+  ]
+  test.each([
+    ['an unknown path', 404, post('/nope')],
+    [
+      'a method that is not allowed',
+      405,
+      requestBytes('/track', { method: 'PUT', headers: JSON_BODY, body: json }),
+    ],
+    ['a type that is not read', 415, refused],
+    ['a body that is too large', 413, tooLarge],
+  ])('%s (%i): whatever follows, the server lives', async (_name, status, first) => {
+    harness = await startIngest({ config: { bodyLimitBytes: 1024 } })
+    for (const second of [
+      post(),
+      post('/record'),
+      requestBytes('/track', { headers: GZIP, body: 'no gzip' }),
+    ]) {
+      for (const last of lasts) {
+        const client = await open()
+        client.write(Buffer.concat([first, second, last, last]))
+        expect((await client.reply()).status).toBe(status)
+        await client.closed()
+        expect(client.text).toBe('')
+      }
+    }
+    expect((await send(harness.port, '/track', { headers: JSON_BODY, body: json })).body).toBe('1')
+    expect(harness.log.envelopes).toHaveLength(1)
+  })
+
+  test('many connections with more on its way in each turn: the server lives', async () => {
+    harness = await startIngest()
+    const one = async (): Promise<void> => {
+      for (let connection = 0; connection < 20; connection++) {
+        const client = await Client.open(harness.port)
+        client.write(Buffer.concat([refused, post(), post()]))
+        for (let n = 0; n < 12; n++) {
+          await new Promise(setImmediate)
+          client.write(post('/track', '[]'))
+        }
+        await client.closed()
+      }
+    }
+    await Promise.all(Array.from({ length: 16 }, one))
+    expect((await send(harness.port, '/track', { headers: JSON_BODY, body: json })).body).toBe('1')
   })
 })
 

@@ -114,6 +114,27 @@ describe.each([
   })
 })
 
+test('what came before somebody takes it is not lost', async () => {
+  const takers: Taker[] = []
+  await serve(true, (request, response) => {
+    setTimeout(() => {
+      const taker = new Taker(() => response.end('ok'))
+      takers.push(taker)
+      handBody(request, taker)
+    }, 20)
+  })
+  client.write(post('one'))
+  expect((await client.reply()).body).toBe('ok')
+  client.write(chunkedHead, chunk('two'))
+  await new Promise((resolve) => setTimeout(resolve, 40))
+  client.write(chunk('three'), chunk(''))
+  expect((await client.reply()).body).toBe('ok')
+  expect(takers.map(({ heard }) => heard)).toEqual([
+    ['one', 'end'],
+    ['two', 'three', 'end'],
+  ])
+})
+
 test('our own hands a body on while the parser has it: no stream flows, and nothing listens', async () => {
   const seen: unknown[] = []
   let request: IncomingMessage | undefined

@@ -4,6 +4,9 @@ import { NO_ALIASES } from '../../src/config/networks.js'
 import { pathOf } from '../../src/http/paths.js'
 import { base64, EVENT, GROUP, PROFILE } from '../decode/harness.js'
 import {
+  Client,
+  requestBytes,
+  until,
   FORM_BODY,
   type Harness,
   JSON_BODY,
@@ -144,6 +147,19 @@ describe('methods', () => {
     const reply = await send(harness.port, 'example.org:443', { method: 'CONNECT' })
     expect([reply.status, reply.body]).toEqual([405, '{"error":"method not allowed","status":0}'])
     expect((await send(harness.port, '/track', event)).body).toBe('1')
+  })
+
+  test('CONNECT behind a request that waits for the log: that one is answered first', async () => {
+    harness = await startIngest()
+    harness.log.held = true
+    const client = await Client.open(harness.port)
+    client.write(requestBytes('/track', event), requestBytes('example.org:443', { method: 'CONNECT' }))
+    await until(() => harness.log.waitingCommits === 1)
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    harness.log.release()
+    expect((await client.reply()).body).toBe('1')
+    expect((await client.reply()).status).toBe(405)
+    await client.closed()
   })
 })
 

@@ -112,6 +112,7 @@ class Listener implements IngestListener {
     const { headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs } = this.parts.config
     const listener = (request: IncomingMessage, response: ServerResponse): void => {
       const connection = connectionOf(request.socket)
+      if (connection.closing) return void request.resume()
       connection.last = response
       if (connection.refused) this.refuse(request, response)
       else handler(request, response)

@@ -38,6 +38,11 @@ export class Turn {
 export class Connection {
   /** It came beyond the limit: its first request is answered 503, then it is closed. */
   refused = false
+  /**
+   * A reply that closes it was given: whatever comes behind is read away unseen (RFC 9112, 9.6). It could not be answered,
+   * and node:http has an assertion that ends the process when somebody tries.
+   */
+  closing = false
   /** The reply to the latest request. Replies leave in order: once it has left, all have. */
   last: ServerResponse | undefined = undefined
   receiving: Receiving | undefined = undefined

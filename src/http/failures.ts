@@ -60,10 +60,13 @@ function answerRaw(socket: Socket, status: number, counts: RequestCounts): void 
 /** A listener for `connect`: nothing is tunnelled. node:http has let go of the socket, its errors included. */
 export function refuseConnect(counts: RequestCounts): (request: unknown, socket: Duplex) => void {
   return (_request, socket) => {
-    counts.count(undefined, 405)
     socket.on('error', () => socket.destroy())
-    socket.end(rawReply(405, 'Allow: GET, POST, OPTIONS\r\n'))
-    setTimeout(() => socket.destroy(), CLOSE_MS).unref()
+    afterReplies(connectionOf(socket as Socket).last, () => {
+      if (!socket.writable) return
+      counts.count(undefined, 405)
+      socket.end(rawReply(405, 'Allow: GET, POST, OPTIONS\r\n'))
+      setTimeout(() => socket.destroy(), CLOSE_MS).unref()
+    })
   }
 }
 

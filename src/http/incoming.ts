@@ -17,10 +17,13 @@ export interface BodyTaker {
 export class DirectRequest extends IncomingMessage {
   private taker: BodyTaker | undefined = undefined
 
-  handTo(taker: BodyTaker): void {
+  /** false: of what has come already the stream has to tell. */
+  handTo(taker: BodyTaker): boolean {
+    if (this.complete || this.readableLength > 0) return false
     this.taker = taker
     // Else node:http would take it for a request that nobody reads, and read it away after the reply.
     this.read(0)
+    return true
   }
 
   takeBack(): void {
@@ -52,7 +55,7 @@ const TAKER = Symbol('sluicegate.taker')
 type Taken = IncomingMessage & { [TAKER]: BodyTaker }
 
 export function handBody(request: IncomingMessage, taker: BodyTaker): void {
-  if (request instanceof DirectRequest) return request.handTo(taker)
+  if (request instanceof DirectRequest && request.handTo(taker)) return
   ;(request as Taken)[TAKER] = taker
   request.on('data', onData).on('end', onEnd).on('error', onGone)
 }
@@ -60,7 +63,7 @@ export function handBody(request: IncomingMessage, taker: BodyTaker): void {
 /** What follows in the body is left to others. */
 export function takeBodyBack(request: IncomingMessage): void {
   if (request instanceof DirectRequest) request.takeBack()
-  else request.off('data', onData).off('end', onEnd).off('error', onGone)
+  request.off('data', onData).off('end', onEnd).off('error', onGone)
 }
 
 // Emitters call these with the request as `this`.

@@ -23,14 +23,26 @@ export function answerAndLinger(
   { status, headers }: Head,
   body: string | Buffer,
 ): void {
+  connectionOf(request.socket).closing = true
   response.writeHead(status, {
     ...headers,
     'content-length': String(Buffer.byteLength(body)),
     connection: 'close',
   })
-  if (request.complete || request.destroyed) return void response.end(body)
   response.write(body)
-  discardRest(request, () => response.end())
+  if (request.complete || request.destroyed) endLast(response)
+  else discardRest(request, () => endLast(response))
+}
+
+/**
+ * Not before the parser is through with what has arrived, and with nothing read after it: of requests behind a reply that
+ * has closed its connection, node:http gives the socket to the wrong one, and dies of an assertion when it is answered.
+ */
+function endLast(response: ServerResponse): void {
+  setImmediate(() => {
+    response.socket?.pause()
+    response.end()
+  })
 }
 
 function discardRest(request: IncomingMessage, done: () => void): void {

@@ -15,7 +15,12 @@ export function mountIngest(instance: FastifyInstance, parts: IngestParts): Inge
   const core = new IngestCore({ ...parts, config }, { send: sendThroughHooks, detach: leave })
   // Requests that are pipelined are all answered before the connection closes.
   instance.addHook('onRequest', (request, reply, done) => {
-    connectionOf(request.raw.socket).last = reply.raw
+    const connection = connectionOf(request.raw.socket)
+    if (connection.closing) {
+      reply.hijack()
+      return void request.raw.resume()
+    }
+    connection.last = reply.raw
     done()
   })
   // A connection that is busy when the app begins to close would otherwise stay open after its reply, and the app with it.

@@ -22,9 +22,27 @@ export class Replies {
   ) {}
 
   /** An answer to a request that has been read, or has no body. */
-  send(reply: FastifyReply, endpoint: Endpoint | undefined, { status, type, body, headers }: Answer): void {
+  send(reply: FastifyReply, endpoint: Endpoint | undefined, answer: Answer): void {
+    this.counts.count(endpoint, answer.status)
+    if (this.closing) this.sendNow(reply, answer, true)
+    else if (this.draining && isLatest(reply)) this.sendLast(reply, answer)
+    else this.sendNow(reply, answer, false)
+  }
+
+  /** Not before the parser is through with what has arrived: there may be more requests in it. */
+  private sendLast(reply: FastifyReply, answer: Answer): void {
+    setImmediate(() => {
+      try {
+        this.sendNow(reply, answer, isLatest(reply))
+      } catch {
+        // Nobody is left who could answer in another way.
+        reply.raw.destroy()
+      }
+    })
+  }
+
+  private sendNow(reply: FastifyReply, { status, type, body, headers }: Answer, closes: boolean): void {
     const request = reply.request.raw
-    this.counts.count(endpoint, status)
     const list: HeaderList = ['cache-control', 'no-store']
     if (type !== '') list.push('content-type', type)
     if (headers !== undefined) push(list, headers)
@@ -34,7 +52,8 @@ export class Replies {
       addCors(cors, origin)
       push(list, cors)
     }
-    if (this.closing || (this.draining && connectionOf(request.socket).last === reply.raw)) {
+    if (closes) {
+      connectionOf(request.socket).closing = true
       list.push('connection', 'close')
     }
     this.deliver(reply, status, list, body)
@@ -50,6 +69,11 @@ export class Replies {
     reply.hijack()
     answerAndLinger(request, reply.raw, { status: answer.status, headers }, answer.body)
   }
+}
+
+/** Nothing is pipelined behind it. */
+function isLatest({ request, raw }: FastifyReply): boolean {
+  return connectionOf(request.raw.socket).last === raw
 }
 
 function push(list: HeaderList, headers: Headers): void {
