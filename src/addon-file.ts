@@ -19,11 +19,6 @@ export function importAddon(): Promise<unknown> {
   return (loading ??= load())
 }
 
-/** For those whom it only helps: its exports, or none of them when there is no addon that can be loaded. */
-export async function optionalAddon<Exports>(): Promise<Partial<Exports>> {
-  return importAddon().catch(() => ({})) as Promise<Partial<Exports>>
-}
-
 async function load(): Promise<unknown> {
   checkAddonFiles()
   return import(specifier)

@@ -2,7 +2,7 @@
  * Memory that nobody looks at again is given back at once, instead of at some garbage collection: the next body then
  * lies where the processor's caches are warm, and what waits to be collected does not bring collections forward.
  */
-import { optionalAddon } from './addon-file.js'
+import { optionalAddon } from './optional-addon.js'
 
 /** The buffer is empty afterwards, unless it shares its memory: then nothing is done. */
 export type Detach = (bytes: Uint8Array) => void

@@ -1,5 +1,5 @@
 /** Memory that the kernel can have the drive read from, instead of copying it first. */
-import { optionalAddon } from '../addon-file.js'
+import { optionalAddon } from '../optional-addon.js'
 import { sharedBytes } from '../shared-bytes.js'
 import { BLOCK_BYTES, blockEnd } from './format.js'
 

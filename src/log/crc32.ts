@@ -3,7 +3,7 @@
  * zlib's, so that neither vouches for itself.
  */
 import { crc32 as zlibCrc32 } from 'node:zlib'
-import { optionalAddon } from '../addon-file.js'
+import { optionalAddon } from '../optional-addon.js'
 
 /** `seed`: the checksum of what stands before the bytes. */
 export type Crc32 = (bytes: Uint8Array, seed?: number) => number

@@ -2,7 +2,7 @@
  * CRC-32C (Castagnoli), which every record batch carries: hardware, through the addon, or tables here. Both have the
  * same test vectors, and a process uses the addon's only once it has shown that they agree.
  */
-import { optionalAddon } from '../../addon-file.js'
+import { optionalAddon } from '../../optional-addon.js'
 
 /** The checksum of `bytes`; `seed` is that of what stands before them, 0 for nothing. */
 export type Crc32c = (bytes: Uint8Array, seed?: number) => number
