@@ -16,13 +16,17 @@ mod x86 {
         _mm256_madd_epi16, _mm256_maddubs_epi16, _mm256_maskload_epi32, _mm256_min_epu8,
         _mm256_movemask_epi8, _mm256_or_si256, _mm256_permutevar8x32_epi32, _mm256_set1_epi8,
         _mm256_set1_epi32, _mm256_setr_epi32, _mm256_setzero_si256, _mm256_shuffle_epi8, _mm256_srli_epi32,
-        _mm256_storeu_si256, _mm256_testz_si256, _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask,
-        _mm512_loadu_si512, _mm512_madd_epi16, _mm512_maddubs_epi16, _mm512_mask_storeu_epi8,
-        _mm512_maskz_loadu_epi8, _mm512_movepi8_mask, _mm512_or_si512, _mm512_permutex2var_epi8,
-        _mm512_permutexvar_epi8, _mm512_set1_epi8, _mm512_set1_epi32, _mm512_storeu_si512,
+        _mm256_storeu_si256, _mm256_testz_si256, _mm512_broadcast_i32x4, _mm512_clmulepi64_epi128,
+        _mm512_cmpeq_epi8_mask, _mm512_cmplt_epu8_mask, _mm512_loadu_si512, _mm512_madd_epi16,
+        _mm512_maddubs_epi16, _mm512_mask_storeu_epi8, _mm512_maskz_loadu_epi8, _mm512_movepi8_mask,
+        _mm512_or_si512, _mm512_permutex2var_epi8, _mm512_permutexvar_epi8, _mm512_set1_epi8,
+        _mm512_set1_epi32, _mm512_storeu_si512, _mm512_ternarylogic_epi64, _mm512_xor_si512,
+        _mm512_zextsi128_si512,
     };
 
     const WIDTH: usize = 16;
+    /// For the ternary logic instruction: a ^ b ^ c.
+    const EITHER_OR_ALL: i32 = 0x96;
 
     /// Sixteen bytes from `at` on; `None` when fewer are left.
     #[inline(always)]
@@ -507,6 +511,21 @@ mod x86 {
     /// For CRC-32: `crc` is the state before, and 0 the one before what is folded. Fewer than four vectors are left as they
     /// are; `None` where the processor cannot.
     pub fn fold_crc32(bytes: &[u8], crc: u32) -> Option<Folded<'_>> {
+        let has_wide = std::is_x86_feature_detected!("vpclmulqdq") && has_avx512();
+        if !has_wide || !std::is_x86_feature_detected!("pclmulqdq") {
+            return fold_crc32_narrow(bytes, crc);
+        }
+        let (blocks, rest) = bytes.as_chunks();
+        let Some((first, more)) = blocks.split_first_chunk() else { return fold_crc32_narrow(bytes, crc) };
+        // SAFETY: the features are there.
+        let folded = unsafe { fold_crc32_vpclmulqdq(*first, more, crc) };
+        let (vectors, rest) = rest.as_chunks();
+        // SAFETY: as above.
+        Some((Some(unsafe { fold_crc32_pclmulqdq(folded, vectors, 0) }), rest))
+    }
+
+    /// The same for processors without AVX-512.
+    pub fn fold_crc32_narrow(bytes: &[u8], crc: u32) -> Option<Folded<'_>> {
         if !std::is_x86_feature_detected!("pclmulqdq") {
             return None;
         }
@@ -549,10 +568,44 @@ mod x86 {
         unsafe { _mm_storeu_si128(folded.as_mut_ptr().cast(), sum) };
         folded
     }
+
+    /// The same with vectors of four times the width, for d = 2048 and 512; what is left are four vectors of the other.
+    #[target_feature(enable = "vpclmulqdq,avx512f")]
+    fn fold_crc32_vpclmulqdq(first: [[u8; BLOCK]; 4], more: &[[u8; BLOCK]], crc: u32) -> [[u8; WIDTH]; 4] {
+        let vector = |bytes: &[u8; BLOCK]| {
+            // SAFETY: the array has BLOCK bytes; the load needs no alignment.
+            unsafe { _mm512_loadu_si512(bytes.as_ptr().cast()) }
+        };
+        let fold = |sum, by, next| {
+            let (low, high) =
+                (_mm512_clmulepi64_epi128::<0x00>(sum, by), _mm512_clmulepi64_epi128::<0x11>(sum, by));
+            _mm512_ternarylogic_epi64::<EITHER_OR_ALL>(low, high, next)
+        };
+        let by_256_bytes = _mm512_broadcast_i32x4(_mm_set_epi64x(0x1_322D_1430, 0x1_1542_778A));
+        let by_64_bytes = _mm512_broadcast_i32x4(_mm_set_epi64x(0x1_C6E4_1596, 0x1_5444_2BD4));
+        let mut lanes = first.map(|bytes| vector(&bytes));
+        let crc = _mm512_zextsi128_si512(_mm_cvtsi32_si128(crc.cast_signed()));
+        lanes[0] = _mm512_xor_si512(lanes[0], crc);
+        let (steps, last) = more.as_chunks::<4>();
+        for step in steps {
+            for (lane, bytes) in lanes.iter_mut().zip(step) {
+                *lane = fold(*lane, by_256_bytes, vector(bytes));
+            }
+        }
+        let [sum, lanes @ ..] = lanes;
+        let sum = lanes.into_iter().fold(sum, |sum, lane| fold(sum, by_64_bytes, lane));
+        let sum = last.iter().fold(sum, |sum, bytes| fold(sum, by_64_bytes, vector(bytes)));
+        let mut folded = [[0; WIDTH]; 4];
+        // SAFETY: the array has four times WIDTH bytes; the store needs no alignment.
+        unsafe { _mm512_storeu_si512(folded.as_mut_ptr().cast(), sum) };
+        folded
+    }
 }
 
 pub use crate::scalar::Masks;
 
+#[cfg(all(test, target_arch = "x86_64"))]
+pub use x86::fold_crc32_narrow;
 #[cfg(target_arch = "x86_64")]
 pub use x86::{crc32c, decode_base64, find_either, find_stop, fold_crc32, mark, part_ends, skip_plain};
 
@@ -564,6 +617,9 @@ pub use crate::scalar::{decode_base64, find_either, find_stop, mark, part_ends, 
 pub fn crc32c(_bytes: &[u8], _seed: u32) -> Option<u32> {
     None
 }
+
+#[cfg(all(test, not(target_arch = "x86_64")))]
+pub use fold_crc32 as fold_crc32_narrow;
 
 /// There is no instruction for it that this file knows.
 #[cfg(not(target_arch = "x86_64"))]
