@@ -1,11 +1,12 @@
 import * as fs from 'node:fs'
+import type * as os from 'node:os'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, afterEach, describe, expect, it, vi } from 'vitest'
 import { importAddon } from '../../src/addon-file.js'
 import { memoryOfBlocks } from '../../src/log/block-memory.js'
 import { BLOCK_BYTES } from '../../src/log/format.js'
-import { nodeDisk } from '../../src/log/node-disk.js'
+import { nodeDisk, syncsLengthOfDirectWrites } from '../../src/log/node-disk.js'
 import type { DiskFile } from '../../src/log/types.js'
 import { diskCases, text, write } from './disk.cases.js'
 
@@ -22,10 +23,17 @@ const kernel = vi.hoisted(() => ({
   /** What statfs says of every file system; undefined: the truth. */
   type: undefined as number | undefined,
   reopenError: undefined as Error | undefined,
+  /** What the kernel says that it is; undefined: the truth. */
+  release: undefined as string | undefined,
   /** Descriptors that were opened with O_DSYNC, and with O_DIRECT. */
   synced: new Set<number>(),
   direct: new Set<number>(),
 }))
+
+vi.mock('node:os', async (original) => {
+  const real = await original<typeof os>()
+  return { ...real, release: () => kernel.release ?? real.release() }
+})
 
 vi.mock('node:fs', async (original) => {
   const real = await original<typeof fs>()
@@ -82,6 +90,7 @@ afterEach(() => {
   kernel.bytesMax = undefined
   kernel.syncDelayMs = 0
   kernel.type = undefined
+  kernel.release = undefined
   kernel.reopenError = undefined
 })
 
@@ -190,7 +199,34 @@ describe('whole blocks', () => {
     return [...kernel.order]
   }
 
-  it.runIf(isDirect)('go to the drive in one call, and in two where the file becomes longer', async () => {
+  it.runIf(isDirect)('go to the drive in one call, which tells the length since Linux 6.7', async () => {
+    kernel.release = '6.7.0-amd64'
+    const file = await opened()
+    const blocks = memoryOfBlocks(4 * BLOCK_BYTES)
+    expect(await callsOf(file, blocks, 0), 'others may have written before').toEqual(['direct write', 'sync'])
+    expect(await callsOf(file, blocks, 4 * BLOCK_BYTES)).toEqual(['direct write'])
+    expect(await callsOf(file, blocks, BLOCK_BYTES)).toEqual(['direct write'])
+    await file.truncate(0)
+    expect(await callsOf(file, blocks, 0)).toEqual(['direct write', 'sync'])
+    await file.close()
+  })
+
+  it.each([
+    ['6.7.0', true],
+    ['6.18.44', true],
+    ['6.10-rc1', true],
+    ['7.0.1-generic', true],
+    ['10.2', true],
+    ['6.6.99', false],
+    ['5.15.0-1064-aws', false],
+    ['4.4.0', false],
+    ['unknown', false],
+  ])('on Linux %s the length of a file that grows is synced with them: %s', (kernelRelease, syncs) => {
+    expect(syncsLengthOfDirectWrites(kernelRelease)).toBe(syncs)
+  })
+
+  it.runIf(isDirect)('before, in two where the file becomes longer', async () => {
+    kernel.release = '6.6.99'
     const file = await opened()
     const blocks = memoryOfBlocks(4 * BLOCK_BYTES)
     expect(await callsOf(file, blocks, 0)).toEqual(['direct write', 'sync'])

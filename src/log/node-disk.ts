@@ -3,6 +3,7 @@
  * stands between every request and its answer.
  */
 import * as fs from 'node:fs'
+import { release } from 'node:os'
 import { unlessMissing } from './disk-errors.js'
 import type { Disk, DiskFile } from './types.js'
 
@@ -71,6 +72,7 @@ class NodeFile implements DiskFile {
   /** The file is at least so long; and so long, it will be after a power loss. */
   private length = 0
   private lengthSynced = 0
+  private syncsLength = false
 
   constructor(
     private readonly fd: number,
@@ -102,7 +104,11 @@ class NodeFile implements DiskFile {
           // The drive cannot read from this memory, or write to this file, or what a short write left is no block.
           if (error?.code === 'EINVAL') return this.writeAndSync(bytes, position, settle)
           if (error || end <= this.lengthSynced) return settle(error)
-          // Before Linux 6.7 ext4 gave the file its new length only after O_DSYNC had synced it.
+          // A first sync is for what has been written by other ways before.
+          if (this.syncsLength && this.lengthSynced > 0) {
+            this.lengthSynced = end
+            return settle(null)
+          }
           fs.fdatasync(this.fd, (failed) => {
             if (!failed) this.lengthSynced = Math.max(end, this.length)
             settle(failed)
@@ -170,6 +176,7 @@ class NodeFile implements DiskFile {
   private async openDirect(): Promise<number | undefined> {
     const direct = await openAgain(this.fd, O_DIRECT | O_DSYNC)
     if (direct === undefined) return undefined
+    this.syncsLength = syncsLengthOfDirectWrites(release())
     await new Promise<void>((resolve) => {
       fs.fstat(this.fd, (error, stats) => {
         if (error === null) this.length = stats.size
@@ -219,6 +226,15 @@ class NodeFile implements DiskFile {
     error.message += ` '${this.path}'`
     return Object.assign(error, { path: this.path })
   }
+}
+
+/**
+ * Does O_DSYNC with O_DIRECT leave the file's new length on stable storage, too? Before Linux 6.7 ext4 set it only after
+ * O_DSYNC had done its part (commit 91562895f8, "ext4: properly sync file size update after O_SYNC direct IO").
+ */
+export function syncsLengthOfDirectWrites(kernelRelease: string): boolean {
+  const [, major, minor] = /^(\d+)\.(\d+)/.exec(kernelRelease) ?? []
+  return Number(major) > 6 || (Number(major) === 6 && Number(minor) >= 7)
 }
 
 function errno(code: string, text: string, syscall: string): NodeJS.ErrnoException {

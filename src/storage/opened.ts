@@ -85,8 +85,8 @@ export class OpenedStorage {
   }
 }
 
-/** Of records, half of what a core of today keeps nearest. */
-const NEXT_BATCH_BYTES = 1024 * 1024
+/** Of records: what a few dozen large requests bring, and caches of today hold beside what else is under way. */
+const NEXT_BATCH_BYTES = 2 * 1024 * 1024
 
 function openMainLog(parts: OpenParts, presence: Presence, checksum: Crc32): Promise<SegmentLog> {
   const { config, directory, disk, clock, offsetMin } = parts
