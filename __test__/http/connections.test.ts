@@ -310,6 +310,30 @@ describe('behind a reply that closes the connection', () => {
     expect(harness.log.envelopes).toHaveLength(1)
   })
 
+  test.each<[string, boolean, Buffer]>([
+    ['is refused', false, refused],
+    ['is the last while draining', true, post()],
+  ])('P7: nothing more is read while one that %s waits for replies before it', async (_, drains, last) => {
+    harness = await startIngest()
+    harness.log.held = true
+    const client = await open()
+    client.write(post())
+    await until(() => harness.log.waitingCommits === 1)
+    if (drains) harness.ingest.drain()
+    client.write(last)
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    // What a second one waits for is not the log.
+    if (drains) client.write(requestBytes('/flags'))
+    await new Promise((resolve) => setTimeout(resolve, 50))
+    const more = requestBytes('/flags', { headers: { 'X-Long': 'x'.repeat(4000) } })
+    for (let n = 0; n < 32; n++) client.write(Buffer.concat(Array.from({ length: 256 }, () => more)))
+    await new Promise((resolve) => setTimeout(resolve, 500))
+    expect(client.socket.writableLength).toBeGreaterThan(8 * 2 ** 20)
+    harness.log.release()
+    expect((await client.reply()).body).toBe('1')
+    client.destroy()
+  })
+
   const tooLarge = Buffer.concat([
     requestBytes('/track', { method: 'POST', headers: CHUNKED }),
     Buffer.from(chunk('x'.repeat(2000)) + chunk('')),

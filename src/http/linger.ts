@@ -30,19 +30,26 @@ export function answerAndLinger(
     connection: 'close',
   })
   response.write(body)
-  if (request.complete || request.destroyed) endLast(response)
-  else discardRest(request, () => endLast(response))
+  if (request.complete || request.destroyed) endLast(request, response)
+  else discardRest(request, () => endLast(request, response))
 }
 
 /**
  * Not before the parser is through with what has arrived, and with nothing read after it: of requests behind a reply that
  * has closed its connection, node:http gives the socket to the wrong one, and dies of an assertion when it is answered.
  */
-function endLast(response: ServerResponse): void {
-  setImmediate(() => {
-    response.socket?.pause()
-    response.end()
-  })
+function endLast(request: IncomingMessage, response: ServerResponse): void {
+  readNoMore(request)
+  setImmediate(() => response.end())
+}
+
+/**
+ * To be called when the last reply of a connection is given, which may have to wait for those before it: requests that
+ * came meanwhile would pile up, unseen and counted by nobody (promise P7).
+ */
+export function readNoMore(request: IncomingMessage): void {
+  // Not at once: with each request that the parser has come through it has reading go on.
+  setImmediate(() => request.socket.pause())
 }
 
 function discardRest(request: IncomingMessage, done: () => void): void {

@@ -5,7 +5,7 @@ import type { Answer } from './answer.js'
 import { connectionOf } from './connection.js'
 import { addCors, type Headers } from './cors.js'
 import type { RequestCounts } from './counts.js'
-import { answerAndLinger } from './linger.js'
+import { answerAndLinger, readNoMore } from './linger.js'
 import type { HeaderList, Send } from './send.js'
 import type { SlowReaders } from './slow-readers.js'
 
@@ -54,6 +54,7 @@ export class Replies {
     }
     if (closes) {
       connectionOf(request.socket).closing = true
+      readNoMore(request)
       list.push('connection', 'close')
     }
     this.deliver(reply, status, list, body)
