@@ -12,6 +12,11 @@ export function readInputFile(file: string): Buffer {
   try {
     return readFileSync(file === '-' ? 0 : file)
   } catch (cause) {
-    throw new UsageError(`${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
+    throw unreadable(file, cause)
   }
+}
+
+/** @param cause what the system said */
+export function unreadable(file: string, cause: unknown): UsageError {
+  return new UsageError(`${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
 }

@@ -4,7 +4,7 @@ import type { AddressInfo, Socket } from 'node:net'
 import fastify, { type FastifyInstance, LogController } from 'fastify'
 import { detach, settleHeap } from '../detach.js'
 import { unavailable } from './answer.js'
-import { connectionOf } from './connection.js'
+import { connectionFor } from './connection.js'
 import { Connections } from './connections.js'
 import { IngestCore, type IngestParts, SWEEP_MS_MAX } from './core.js'
 import { addCors, type Headers } from './cors.js'
@@ -111,9 +111,8 @@ class Listener implements IngestListener {
   private createServer(handler: (request: IncomingMessage, response: ServerResponse) => void): Server {
     const { headTimeoutMs, bodyTimeoutMs, keepAliveTimeoutMs } = this.parts.config
     const listener = (request: IncomingMessage, response: ServerResponse): void => {
-      const connection = connectionOf(request.socket)
-      if (connection.closing) return void request.resume()
-      connection.last = response
+      const connection = connectionFor(request, response)
+      if (connection === undefined) return
       if (connection.refused) this.refuse(request, response)
       else handler(request, response)
     }

@@ -1,5 +1,5 @@
 /** What is known about a connection between its requests; hangs on the socket itself and goes with it. */
-import type { ServerResponse } from 'node:http'
+import type { IncomingMessage, ServerResponse } from 'node:http'
 import type { Socket } from 'node:net'
 import type { Peer } from '../decode/decoder.js'
 import type { Receiving } from './receiving.js'
@@ -65,4 +65,16 @@ type Known = Socket & { [CONNECTION]?: Connection }
 
 export function connectionOf(socket: Socket): Connection {
   return ((socket as Known)[CONNECTION] ??= new Connection())
+}
+
+/**
+ * To be called with each request of a connection, in their order.
+ *
+ * @returns undefined for one behind a reply that closes the connection: it is read away, and nobody is to look at it
+ */
+export function connectionFor(request: IncomingMessage, response: ServerResponse): Connection | undefined {
+  const connection = connectionOf(request.socket)
+  if (connection.closing) return void request.resume()
+  connection.last = response
+  return connection
 }

@@ -50,10 +50,10 @@ function afterReplies(last: ServerResponse | undefined, then: () => void): void 
   else last.once('finish', then)
 }
 
-function answerRaw(socket: Socket, status: number, counts: RequestCounts): void {
+function answerRaw(socket: Duplex, status: number, counts: RequestCounts, headers = ''): void {
   if (!socket.writable) return
   counts.count(undefined, status)
-  socket.end(rawReply(status))
+  socket.end(rawReply(status, headers))
   setTimeout(() => socket.destroy(), CLOSE_MS).unref()
 }
 
@@ -61,12 +61,8 @@ function answerRaw(socket: Socket, status: number, counts: RequestCounts): void 
 export function refuseConnect(counts: RequestCounts): (request: unknown, socket: Duplex) => void {
   return (_request, socket) => {
     socket.on('error', () => socket.destroy())
-    afterReplies(connectionOf(socket as Socket).last, () => {
-      if (!socket.writable) return
-      counts.count(undefined, 405)
-      socket.end(rawReply(405, 'Allow: GET, POST, OPTIONS\r\n'))
-      setTimeout(() => socket.destroy(), CLOSE_MS).unref()
-    })
+    const { last } = connectionOf(socket as Socket)
+    afterReplies(last, () => answerRaw(socket, 405, counts, 'Allow: GET, POST, OPTIONS\r\n'))
   }
 }
 
@@ -79,7 +75,7 @@ const TEXTS: Readonly<Record<number, string>> = {
 }
 
 /** A whole reply, for where there is no ServerResponse to make it. */
-function rawReply(status: number, headers = ''): string {
+function rawReply(status: number, headers: string): string {
   const { body } = jsonAnswer(status, { error: TEXTS[status], status: 0 })
   const length = Buffer.byteLength(body)
   return (

@@ -2,7 +2,7 @@
 import type { FastifyInstance } from 'fastify'
 import type { IngestListener } from './app.js'
 import { leave } from '../detach.js'
-import { connectionOf } from './connection.js'
+import { connectionFor } from './connection.js'
 import { IngestCore, type IngestParts } from './core.js'
 import { sendThroughHooks } from './send.js'
 
@@ -15,13 +15,8 @@ export function mountIngest(instance: FastifyInstance, parts: IngestParts): Inge
   const core = new IngestCore({ ...parts, config }, { send: sendThroughHooks, detach: leave })
   // Requests that are pipelined are all answered before the connection closes.
   instance.addHook('onRequest', (request, reply, done) => {
-    const connection = connectionOf(request.raw.socket)
-    if (connection.closing) {
-      reply.hijack()
-      return void request.raw.resume()
-    }
-    connection.last = reply.raw
-    done()
+    if (connectionFor(request.raw, reply.raw) === undefined) reply.hijack()
+    else done()
   })
   // A connection that is busy when the app begins to close would otherwise stay open after its reply, and the app with it.
   instance.addHook('preClose', (done) => {

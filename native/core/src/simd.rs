@@ -537,6 +537,27 @@ mod x86 {
         })
     }
 
+    /// Four vectors at a time, each onto the one before it at its place; in the end onto one another. Inlined, or the
+    /// closures would be compiled apart from the instructions that they may use.
+    #[inline(always)]
+    fn fold_lanes<B, V: Copy>(
+        mut lanes: [V; 4],
+        more: &[B],
+        load: impl Fn(&B) -> V,
+        far: impl Fn(V, V) -> V,
+        near: impl Fn(V, V) -> V,
+    ) -> V {
+        let (steps, last) = more.as_chunks::<4>();
+        for step in steps {
+            for (lane, bytes) in lanes.iter_mut().zip(step) {
+                *lane = far(*lane, load(bytes));
+            }
+        }
+        let [sum, lanes @ ..] = lanes;
+        let sum = lanes.into_iter().fold(sum, &near);
+        last.iter().fold(sum, |sum, bytes| near(sum, load(bytes)))
+    }
+
     /// After Gopal and others, "Fast CRC Computation for Generic Polynomials Using PCLMULQDQ Instruction" (2009). Bytes that
     /// are d bits ahead are multiplied by x^d modulo the polynomial, which leaves the remainder as it is: the constants
     /// are x^(d+32) and x^(d-32) for d = 512 and 128, with their bits reversed.
@@ -554,15 +575,8 @@ mod x86 {
         let by_16_bytes = _mm_set_epi64x(0x0_CCAA_009E, 0x1_7519_97D0);
         let mut lanes = first.map(|bytes| vector(&bytes));
         lanes[0] = _mm_xor_si128(lanes[0], _mm_cvtsi32_si128(crc.cast_signed()));
-        let (steps, last) = more.as_chunks::<4>();
-        for step in steps {
-            for (lane, bytes) in lanes.iter_mut().zip(step) {
-                *lane = fold(*lane, by_64_bytes, vector(bytes));
-            }
-        }
-        let [sum, lanes @ ..] = lanes;
-        let sum = lanes.into_iter().fold(sum, |sum, lane| fold(sum, by_16_bytes, lane));
-        let sum = last.iter().fold(sum, |sum, bytes| fold(sum, by_16_bytes, vector(bytes)));
+        let far = |sum, next| fold(sum, by_64_bytes, next);
+        let sum = fold_lanes(lanes, more, vector, far, |sum, next| fold(sum, by_16_bytes, next));
         let mut folded = [0; WIDTH];
         // SAFETY: the array has WIDTH bytes; the store needs no alignment.
         unsafe { _mm_storeu_si128(folded.as_mut_ptr().cast(), sum) };
@@ -586,15 +600,8 @@ mod x86 {
         let mut lanes = first.map(|bytes| vector(&bytes));
         let crc = _mm512_zextsi128_si512(_mm_cvtsi32_si128(crc.cast_signed()));
         lanes[0] = _mm512_xor_si512(lanes[0], crc);
-        let (steps, last) = more.as_chunks::<4>();
-        for step in steps {
-            for (lane, bytes) in lanes.iter_mut().zip(step) {
-                *lane = fold(*lane, by_256_bytes, vector(bytes));
-            }
-        }
-        let [sum, lanes @ ..] = lanes;
-        let sum = lanes.into_iter().fold(sum, |sum, lane| fold(sum, by_64_bytes, lane));
-        let sum = last.iter().fold(sum, |sum, bytes| fold(sum, by_64_bytes, vector(bytes)));
+        let far = |sum, next| fold(sum, by_256_bytes, next);
+        let sum = fold_lanes(lanes, more, vector, far, |sum, next| fold(sum, by_64_bytes, next));
         let mut folded = [[0; WIDTH]; 4];
         // SAFETY: the array has four times WIDTH bytes; the store needs no alignment.
         unsafe { _mm512_storeu_si512(folded.as_mut_ptr().cast(), sum) };

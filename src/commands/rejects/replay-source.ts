@@ -4,7 +4,7 @@ import { UsageError } from '../../errors.js'
 import { type Endpoint, ENDPOINTS } from '../../record.js'
 import type { ReplayRecord } from '../../replay.js'
 import { extentOf, ownerOf, type WriterDirectory } from '../directory.js'
-import { readInputFile } from '../input-file.js'
+import { readInputFile, unreadable } from '../input-file.js'
 import { findRejected, readRejected, replayedIn, type RejectedEnvelope } from './read.js'
 
 /** A record that is not even sent. */
@@ -152,7 +152,7 @@ async function* linesOf(file: string): AsyncGenerator<string> {
     }
   } catch (cause) {
     if ((cause as NodeJS.ErrnoException).syscall === undefined) throw cause
-    throw new UsageError(`${file}: cannot be read (${(cause as NodeJS.ErrnoException).code})`, { cause })
+    throw unreadable(file, cause)
   }
   yield rest.toString()
 }
